@@ -1,0 +1,29 @@
+package posix
+
+import "strings"
+
+// The limits of limits.h that wardfs keeps, in bytes.
+const (
+	NameMax     = 255
+	PathMax     = 4096      // of a symbolic link's target, with its terminating zero
+	LinkMax     = 1 << 31   // names of one inode
+	XattrMax    = 64 << 10  // one value, as XATTR_SIZE_MAX
+	XattrName   = 255       // as XATTR_NAME_MAX
+	XattrList   = 64 << 10  // all names of an inode, as XATTR_LIST_MAX
+	FileSizeMax = 1<<63 - 1 // as off_t
+)
+
+// CheckName answers EINVAL for an empty name and one with a slash or a zero
+// byte, ENAMETOOLONG over NameMax bytes, EEXIST for "." and "..": a name that
+// can be made. Lookup alone accepts the two dots.
+func CheckName(name string) Errno {
+	switch {
+	case len(name) > NameMax:
+		return ENAMETOOLONG
+	case name == "" || strings.ContainsAny(name, "/\x00"):
+		return EINVAL
+	case name == "." || name == "..":
+		return EEXIST
+	}
+	return 0
+}
