@@ -2,6 +2,7 @@ package posix
 
 import (
 	"encoding/hex"
+	"fmt"
 	"sort"
 )
 
@@ -9,6 +10,10 @@ import (
 const (
 	ChunkSize = 64 << 20 // of a file, by offset; no extent crosses its border
 	BlockSize = 4 << 20  // of a slice: one object in the chunk store, the last may be shorter
+
+	// BlockMax is what a stored block may have: a sealed one is longer than
+	// its plaintext by the tags of its segments.
+	BlockMax = BlockSize + BlockSize/32
 )
 
 // SliceID names a slice. It is random, so that no two clients need to talk to
@@ -39,6 +44,19 @@ func (s Slice) Block(i uint32) uint32 {
 
 // Blocks is how many blocks the slice has.
 func (s Slice) Blocks() uint32 { return (s.Len + BlockSize - 1) / BlockSize }
+
+// BlockID names a block: block Index of a slice that was written for File.
+type BlockID struct {
+	File  Ino
+	Slice SliceID
+	Index uint32
+}
+
+// String is for logs: "17/0f3a….2".
+func (b BlockID) String() string { return fmt.Sprintf("%d/%s.%d", b.File, b.Slice, b.Index) }
+
+// BlockID names block i of the slice.
+func (s Slice) BlockID(i uint32) BlockID { return BlockID{s.File, s.ID, i} }
 
 // Extent is a run of a file's bytes and where they lie.
 type Extent struct {

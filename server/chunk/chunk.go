@@ -1,5 +1,5 @@
 // Package chunk is where the bytes of files lie: immutable blocks, each a
-// piece of at most [posix.BlockSize] of one slice. It knows neither names nor
+// piece of at most [posix.BlockSize] of one slice, [posix.BlockMax] when sealed. It knows neither names nor
 // owners, and in an encryption zone it sees only ciphertext.
 //
 // The bodies are packages of their own below this one: mem for unit tests,
@@ -9,7 +9,6 @@ package chunk
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/wardfs/wardfs/posix"
@@ -23,15 +22,8 @@ var (
 	ErrClosed   = errors.New("chunk: closed")
 )
 
-// BlockID names a block: block Index of a slice that was written for File.
-type BlockID struct {
-	File  posix.Ino
-	Slice posix.SliceID
-	Index uint32
-}
-
-// String is for logs: "17/0f3a….2".
-func (b BlockID) String() string { return fmt.Sprintf("%d/%s.%d", b.File, b.Slice, b.Index) }
+// BlockID names a block; see [posix.BlockID].
+type BlockID = posix.BlockID
 
 // Info is what a store knows of a block without reading it.
 type Info struct {
