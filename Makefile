@@ -1,0 +1,71 @@
+# wardfs: two commands do the set-up on a fresh Debian or Ubuntu.
+#
+#	make run     everything on this machine, mounted at MNT, until Ctrl-C
+#	make test    every test
+#
+# `make help` lists the rest.
+
+MNT     ?= $(if $(filter 0,$(shell id -u)),/mnt/ward,$(HOME)/ward)
+DIR     ?=
+PREFIX  ?= /usr/local
+FUZZTIME ?= 30s
+
+# The go that tests/setup.sh finds or installs; its own directory goes first
+# so that gofmt and the tests' children are of the same version.
+GO       = $(shell tests/setup.sh which-go)
+go_path  = PATH="$(dir $(GO)):$$PATH"
+version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+.PHONY: help run test check lint unit system build bench fuzz install clean setup-go setup-run setup-test
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@echo "Variables: MNT=$(MNT) DIR=$(DIR) PREFIX=$(PREFIX) FUZZTIME=$(FUZZTIME)"
+
+run: setup-run build ## build, start everything here, mount it at MNT; Ctrl-C ends it
+	@MNT='$(MNT)' DIR='$(DIR)' tests/run.sh
+
+test: lint unit system ## every test; installs what they need
+	@echo "all tests passed"
+
+check: test ## what continuous integration runs: lint and tests
+
+build: setup-go ## bin/wardfs and nothing else
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(version)' -o bin/wardfs ./cmd/wardfs
+
+lint: setup-go ## gofmt, go vet, staticcheck, the import law
+	@bad=$$($(go_path) gofmt -l $$(git ls-files -co --exclude-standard '*.go' | grep -v /testdata/)); \
+		if [ -n "$$bad" ]; then echo "gofmt is needed on:" $$bad; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+	$(GO) test -count=1 ./tests
+
+unit: setup-test ## the packages' own tests, under the race detector
+	$(go_path) $(GO) test -race -count=1 -timeout=15m $$($(GO) list ./... | grep -v /tests)
+
+system: setup-test build ## the real binary on a real mount
+	$(go_path) WARDFS_BIN='$(CURDIR)/bin/wardfs' $(GO) test -count=1 -p=1 -timeout=25m ./tests/...
+
+bench: setup-test build ## figures of a local directory, a mount, and PEERS="NAME=DIR ..."
+	WARDFS_BIN='$(CURDIR)/bin/wardfs' $(GO) run ./tests/bench/wardbench $(BENCHFLAGS) $(PEERS)
+
+fuzz: setup-go ## every fuzz target for FUZZTIME
+	@GO=$(GO) FUZZTIME='$(FUZZTIME)' tests/fuzz.sh
+
+install: build ## into PREFIX, with the helpers that mount(8) looks for in /sbin
+	install -D -m 755 bin/wardfs '$(DESTDIR)$(PREFIX)/bin/wardfs'
+	install -d '$(DESTDIR)/sbin'
+	ln -sf '$(PREFIX)/bin/wardfs' '$(DESTDIR)/sbin/mount.wardfs'
+	ln -sf '$(PREFIX)/bin/wardfs' '$(DESTDIR)/sbin/mount.fuse.wardfs'
+
+clean: ## what was built here
+	rm -rf bin
+
+setup-go:
+	@tests/setup.sh go
+
+setup-run:
+	@tests/setup.sh run
+
+setup-test:
+	@tests/setup.sh test
