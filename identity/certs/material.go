@@ -1,0 +1,188 @@
+package certs
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// material is what was read at one moment.
+type material struct {
+	from    stamps
+	leaf    *tls.Certificate // with Leaf set; nil for a client without one
+	anchors *x509.CertPool   // nil: the host's list
+	cas     []*x509.Certificate
+	open    string // a key file that others may read
+}
+
+// stamps are the state of the three files, so that a change shows.
+type stamps [3]stamp
+
+type stamp struct {
+	ino          uint64
+	size         int64
+	mtime, ctime syscall.Timespec
+}
+
+// look takes the stamps. A file that is not there has the zero stamp.
+func look(c Config) (s stamps) {
+	for i, path := range []string{c.Cert, c.Key, c.CA} {
+		var st syscall.Stat_t
+		if path != "" && syscall.Stat(path, &st) == nil {
+			s[i] = stamp{st.Ino, st.Size, st.Mtim, st.Ctim}
+		}
+	}
+	return s
+}
+
+// read reads all of it. The stamps are taken first: a file that changes while
+// it is read is read again at the next look.
+func read(c Config) (*material, error) {
+	m := &material{from: look(c)}
+	if (c.Cert == "") != (c.Key == "") {
+		return nil, &Error{Errno: posix.EINVAL, Text: "a certificate needs its key and a key its certificate",
+			Next: "give both cert and key, or neither"}
+	}
+	if c.CA != "" {
+		cas, err := readCAs(c.CA)
+		if err != nil {
+			return nil, err
+		}
+		m.cas, m.anchors = cas, x509.NewCertPool()
+		for _, ca := range cas {
+			m.anchors.AddCert(ca)
+		}
+	}
+	if c.Cert == "" {
+		return m, nil
+	}
+	leaf, err := readPair(c.Cert, c.Key)
+	if err != nil {
+		return nil, err
+	}
+	m.leaf = leaf
+	if st, err := os.Stat(c.Key); err == nil && st.Mode().Perm()&0o077 != 0 {
+		m.open = c.Key
+	}
+	return m, nil
+}
+
+func readCAs(path string) ([]*x509.Certificate, error) {
+	data, err := readFile(path, "trust anchors")
+	if err != nil {
+		return nil, err
+	}
+	var cas []*x509.Certificate
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		ca, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, unusable(path, fmt.Sprintf("certificate %d is damaged", len(cas)+1), err)
+		}
+		cas = append(cas, ca)
+	}
+	if len(cas) == 0 {
+		return nil, unusable(path, "holds no certificate", nil)
+	}
+	return cas, nil
+}
+
+func readPair(cert, key string) (*tls.Certificate, error) {
+	certPEM, err := readFile(cert, "certificate")
+	if err != nil {
+		return nil, err
+	}
+	keyPEM, err := readFile(key, "key")
+	if err != nil {
+		return nil, err
+	}
+	defer clear(keyPEM)
+	if b, _ := pem.Decode(certPEM); b == nil {
+		return nil, unusable(cert, "holds no certificate", nil)
+	}
+	b, _ := pem.Decode(keyPEM)
+	if b == nil {
+		return nil, unusable(key, "holds no key", nil)
+	}
+	if _, old := b.Headers["DEK-Info"]; old || b.Type == "ENCRYPTED PRIVATE KEY" {
+		return nil, unusable(key, "the key has a passphrase, which wardfs can't ask for", nil)
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, unusable(cert, "certificate and key "+key+" don't make a pair", err)
+	}
+	if pair.Leaf == nil { // GODEBUG=x509keypairleaf=0
+		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
+			return nil, unusable(cert, "certificate is damaged", err)
+		}
+	}
+	return &pair, nil
+}
+
+func readFile(path, what string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	switch {
+	case err == nil:
+		return data, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &Error{Errno: posix.ENOENT, Text: what + " file " + path + " is not there",
+			Next: "check the path in the configuration", Err: err}
+	case errors.Is(err, fs.ErrPermission):
+		return nil, &Error{Errno: posix.EACCES, Text: what + " file " + path + " may not be read by this user",
+			Next: "run as its owner, or chown it to the user who runs wardfs", Err: err}
+	}
+	return nil, &Error{Errno: posix.EIO, Text: what + " file " + path + " can't be read: " + err.Error(), Err: err}
+}
+
+func unusable(path, why string, err error) error {
+	text := path + ": " + why
+	if err != nil {
+		text += ": " + err.Error()
+	}
+	return &Error{Errno: posix.EINVAL, Text: text, Next: "the file must be PEM, whole, and of this certificate", Err: err}
+}
+
+// timely answers an error if the material's own certificate is not valid at t.
+func (m *material) timely(t time.Time) error {
+	if m.leaf == nil {
+		return nil
+	}
+	return timely("own certificate", m.leaf.Leaf, t)
+}
+
+func timely(what string, c *x509.Certificate, t time.Time) error {
+	switch {
+	case t.After(c.NotAfter):
+		return &Error{Errno: posix.EKEYEXPIRED, Text: fmt.Sprintf("%s of %q expired at %s", what, name(c), stampOf(c.NotAfter)),
+			Next: "renew it; wardfs reads it again by itself"}
+	case t.Before(c.NotBefore):
+		return &Error{Errno: posix.EKEYEXPIRED, Text: fmt.Sprintf("%s of %q is not valid before %s, and here it is %s", what, name(c), stampOf(c.NotBefore), stampOf(t)),
+			Next: "set the clocks of both hosts right"}
+	}
+	return nil
+}
+
+func (m *material) notAfter() (t time.Time) {
+	all := m.cas
+	if m.leaf != nil {
+		all = append(all[:len(all):len(all)], m.leaf.Leaf)
+	}
+	for _, c := range all {
+		if t.IsZero() || c.NotAfter.Before(t) {
+			t = c.NotAfter
+		}
+	}
+	return t
+}
+
+func stampOf(t time.Time) string { return t.UTC().Format(time.RFC3339) }
