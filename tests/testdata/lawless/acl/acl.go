@@ -1,0 +1,7 @@
+// Package acl breaks the import law on purpose.
+package acl
+
+import (
+	_ "example.com/unheard/of"
+	_ "google.golang.org/protobuf/proto"
+)

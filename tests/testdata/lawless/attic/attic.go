@@ -1,0 +1,6 @@
+// Package attic breaks the import law on purpose.
+package attic
+
+import (
+	_ "fmt"
+)
