@@ -1,0 +1,18 @@
+package pebble
+
+import (
+	"testing"
+
+	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/engine/enginetest"
+)
+
+func TestContract(t *testing.T) {
+	enginetest.Run(t, func(t *testing.T) engine.Engine {
+		db, err := Open(Config{Dir: t.TempDir()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return db
+	})
+}

@@ -1,0 +1,113 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// The file VERSION says whose directory this is and in which format:
+//
+//	wardfs engine pebble 1\n
+//
+// The number counts what this package and the pinned version of pebble write;
+// an older one is read, a newer one refused.
+const (
+	versionFile = "VERSION"
+	versionHead = "wardfs engine pebble "
+	version     = 1
+)
+
+// checkVersion refuses a directory that is not ours or is of a later format,
+// and puts our mark on an empty one.
+func checkVersion(fs vfs.FS, dir string) error {
+	f, err := fs.Open(fs.PathJoin(dir, versionFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return markVersion(fs, dir)
+	}
+	if err != nil {
+		return ioError("open engine", dir, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 256))
+	if err != nil {
+		return ioError("open engine", dir, err)
+	}
+	return parseVersion(dir, string(b))
+}
+
+func parseVersion(dir, text string) error {
+	var n int
+	rest, ours := strings.CutPrefix(text, versionHead)
+	if _, err := fmt.Sscanf(rest, "%d\n", &n); !ours || err != nil || rest != fmt.Sprintf("%d\n", n) || n < 1 {
+		return posix.E("open engine", posix.EIO,
+			fmt.Errorf("%s/%s: %w: it reads %q", dir, versionFile, ErrDamaged, text))
+	}
+	if n > version {
+		return posix.E("open engine", posix.EINVAL, fmt.Errorf(
+			"%s: its format is %d and this wardfs knows up to %d: use the newer wardfs that wrote it", dir, n, version))
+	}
+	return nil
+}
+
+// markVersion writes the mark where there is nothing else.
+func markVersion(fs vfs.FS, dir string) error {
+	names, err := fs.List(dir)
+	if err != nil {
+		return ioError("open engine", dir, err)
+	}
+	names = slices.DeleteFunc(names, func(s string) bool {
+		return s == "LOCK" || s == "lost+found" || strings.HasPrefix(s, versionFile)
+	})
+	if len(names) > 0 {
+		slices.Sort(names)
+		return posix.E("open engine", posix.EINVAL, fmt.Errorf(
+			"%s: no store and not empty either (%s): give it a directory of its own", dir, names[0]))
+	}
+	if err := writeFile(fs, dir, versionFile, fmt.Sprintf("%s%d\n", versionHead, version)); err != nil {
+		return ioError("open engine", dir, err)
+	}
+	return nil
+}
+
+// writeFile publishes a small file: whole or not at all, and durable.
+func writeFile(fs vfs.FS, dir, name, text string) error {
+	tmp, path := fs.PathJoin(dir, name+".new"), fs.PathJoin(dir, name)
+	f, err := fs.Create(tmp, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte(text))
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := fs.Rename(tmp, path); err != nil {
+		return err
+	}
+	d, err := fs.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// full reports whether err is a disk, or a quota, that has no room.
+func full(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// openError says in one line why a store did not open.
+func openError(dir string, err error) error {
+	return ioError("open engine", dir, err)
+}
