@@ -43,7 +43,7 @@ func getPut(e engine.Engine) error {
 
 // edgeKeys are keys and values at the ends of what bytes can be.
 func edgeKeys(e engine.Engine) error {
-	keys := []string{"\x00", "\x00\x00", "a", "a\x00", "a\x00\xff", "a\xff", "a\xff\xff", "b",
+	keys := []string{"", "\x00", "\x00\x00", "a", "a\x00", "a\x00\xff", "a\xff", "a\xff\xff", "b",
 		"\xfe\xff", "\xff", "\xff\x00", "\xff\xff", "\xff\xff\xff", strings.Repeat("\xff", 2000)}
 	values := []string{"", "\x00", "\xff", strings.Repeat("v", 70000)}
 	err := e.Update(background, func(tx engine.Tx) error {

@@ -170,6 +170,9 @@ func (r *reader) Scan(lo, hi []byte, f func(key, value []byte) bool) (err error)
 	if hi != nil && bytes.Compare(lo, hi) >= 0 {
 		return nil // pebble takes an empty bound for none
 	}
+	if len(lo) == 0 {
+		lo = nil // and stumbles over one that is empty and not nil
+	}
 	s := scan{fault: r.db.fault}
 	if err := s.open(r.src, lo, hi); err != nil {
 		return r.db.readError(err)
