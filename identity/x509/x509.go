@@ -1,0 +1,39 @@
+// Package x509 is the mechanism X509: the principal is the common name of the
+// certificate that the client showed in the TLS handshake and that the server
+// has verified there. The proof is the handshake itself, so it is bound to the
+// channel and can't be relayed.
+package x509
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/wardfs/wardfs/identity"
+)
+
+// Prover has nothing to say: the certificate has spoken.
+type Prover struct{}
+
+// Mechanism is X509.
+func (Prover) Mechanism() string { return identity.X509 }
+
+// Prove answers nothing.
+func (Prover) Prove(context.Context, identity.Channel) ([]byte, error) { return nil, nil }
+
+// Verifier reads the name off the verified certificate.
+type Verifier struct{}
+
+// Mechanism is X509.
+func (Verifier) Mechanism() string { return identity.X509 }
+
+// Verify refuses a channel whose client certificate was not verified.
+func (Verifier) Verify(_ context.Context, c identity.Channel, _ []byte) (identity.Principal, error) {
+	if len(c.TLS.VerifiedChains) == 0 || len(c.TLS.VerifiedChains[0]) == 0 {
+		return identity.Principal{}, fmt.Errorf("%w: X509 needs a client certificate (-o cert=,key=)", identity.ErrRefused)
+	}
+	name := c.TLS.VerifiedChains[0][0].Subject.CommonName
+	if err := identity.CheckName(name); err != nil {
+		return identity.Principal{}, fmt.Errorf("%w: the certificate's common name %q: %w", identity.ErrRefused, name, err)
+	}
+	return identity.Principal{Name: name, Mechanism: identity.X509}, nil
+}

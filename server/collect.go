@@ -1,0 +1,120 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/server/chunk"
+)
+
+const (
+	collectEvery = 2 * time.Second // how often freed slices and nameless inodes are looked for
+	sweepEvery   = 30 * time.Minute
+	collectBatch = 1024 // inodes or slices in one go
+	sweepBatch   = 4096 // blocks whose names are asked for in one go
+)
+
+// collect gives back what nobody names any more, until ctx ends: inodes
+// without a name and a handle, the blocks of freed slices, and now and then
+// blocks that were uploaded for a commit that never came.
+func (s *Server) collect(ctx context.Context) {
+	tick := time.NewTicker(collectEvery)
+	defer tick.Stop()
+	swept := s.c.Now()
+	recovering := true
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := s.c.Now()
+		if recovering && (s.sessions.Away() == 0 || now.Sub(s.since) > s.c.Grace) {
+			recovering = false
+			s.tree.Recovered()
+		}
+		s.step(ctx, "inodes", func() (int, error) { return s.tree.Reclaim(ctx, collectBatch) })
+		s.step(ctx, "slices", func() (int, error) { return s.freeSlices(ctx) })
+		if now.Sub(swept) > sweepEvery {
+			swept = now
+			s.step(ctx, "stray blocks", func() (int, error) { return s.Sweep(ctx) })
+		}
+	}
+}
+
+// step repeats work until there is none left.
+func (s *Server) step(ctx context.Context, what string, work func() (int, error)) {
+	for ctx.Err() == nil {
+		n, err := work()
+		if err != nil {
+			if ctx.Err() == nil {
+				s.c.Log.Warn("collecting failed, will be tried again", "what", what, "err", err)
+			}
+			return
+		}
+		s.metrics.collected(what, n)
+		if n == 0 {
+			return
+		}
+	}
+}
+
+// freeSlices deletes the blocks of slices that no file names any more. The
+// blocks go first: a crash in between deletes them once more.
+func (s *Server) freeSlices(ctx context.Context) (int, error) {
+	freed, err := s.tree.Freed(ctx, collectBatch)
+	if err != nil || len(freed) == 0 {
+		return 0, err
+	}
+	for _, sl := range freed {
+		for i := range sl.Blocks() {
+			if err := s.c.Blocks.Delete(ctx, sl.BlockID(i)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return len(freed), s.tree.Forget(ctx, freed)
+}
+
+// Sweep deletes the blocks older than SweepAge of slices that no file names,
+// and answers how many: what a client uploaded and then never committed.
+func (s *Server) Sweep(ctx context.Context) (int, error) {
+	limit := s.c.Now().Add(-s.c.SweepAge)
+	deleted := 0
+	var batch []chunk.Info
+	judge := func() error {
+		for _, b := range batch {
+			named, err := s.tree.Named(ctx, posix.Slice{File: b.ID.File, ID: b.ID.Slice})
+			if err != nil {
+				return err
+			}
+			if named {
+				continue
+			}
+			if err := s.c.Blocks.Delete(ctx, b.ID); err != nil {
+				return err
+			}
+			deleted++
+		}
+		batch = batch[:0]
+		return nil
+	}
+	var bad error
+	err := s.c.Blocks.List(ctx, func(b chunk.Info) bool {
+		if b.Stored.Before(limit) {
+			batch = append(batch, b)
+		}
+		if len(batch) == sweepBatch {
+			bad = judge()
+		}
+		return bad == nil && ctx.Err() == nil
+	})
+	if err == nil {
+		err = bad
+	}
+	if err == nil {
+		err = judge()
+	}
+	return deleted, err
+}

@@ -1,0 +1,224 @@
+// Package server is the side that holds the data: it answers the sessions of
+// mounts in the namespace role and their blocks in the chunk role, behind TLS.
+// Its parts are the packages below; here they are put together.
+//
+// It refuses to trust: what a call may do follows from what its session has
+// proven, and each block is opened by a capability alone.
+//
+//	s, err := server.New(ctx, server.Config{Engine: e, Blocks: b, TLS: t, Auth: a})
+//	err = s.Serve(listener) // until Shutdown
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/proto"
+	"github.com/wardfs/wardfs/server/capability"
+	"github.com/wardfs/wardfs/server/chunk"
+	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/namespace"
+	"github.com/wardfs/wardfs/server/session"
+)
+
+// Config is what a Server needs. The engine and the store stay the caller's to
+// close, after Shutdown.
+type Config struct {
+	Engine engine.Engine
+	Blocks chunk.Store
+	TLS    *tls.Config // of every listener; required
+	Auth   Auth
+
+	// Root is who owns a fresh namespace's root, and its mode; mode 0 is 0755.
+	Root struct {
+		UID  posix.UID
+		GID  posix.GID
+		Mode posix.Mode
+	}
+
+	// KeepAlive is how long a silent connection is left alone before it is
+	// asked whether it lives; default 15 s.
+	KeepAlive time.Duration
+	// SessionTimeout is how long a session outlives its connection; default 60 s.
+	SessionTimeout time.Duration
+	// Grace is how long after a start sessions may come back for files that
+	// were open and have no name; default SessionTimeout.
+	Grace time.Duration
+	// CapabilityLife is how long a capability opens blocks; default 1 h.
+	CapabilityLife time.Duration
+	// SweepAge is how old a block must be before it is taken for one that no
+	// commit will ever name; default 1 h. Clients commit within half of it.
+	SweepAge time.Duration
+
+	Release  string // the version, for people
+	Now      func() time.Time
+	Rand     io.Reader
+	Log      *slog.Logger
+	Registry prometheus.Registerer // nil: metrics are not exported
+}
+
+func (c *Config) defaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&c.KeepAlive, 15*time.Second)
+	set(&c.SessionTimeout, 60*time.Second)
+	set(&c.Grace, c.SessionTimeout)
+	set(&c.CapabilityLife, time.Hour)
+	set(&c.SweepAge, time.Hour)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Reader
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Registry == nil {
+		c.Registry = prometheus.NewRegistry()
+	}
+}
+
+// Server serves one namespace. Its methods are safe for concurrent use.
+type Server struct {
+	c        Config
+	tree     *namespace.Tree
+	sessions *session.Registry
+	ring     capability.Ring
+	metrics  *metrics
+	grpc     *grpc.Server
+	boot     uint64 // another one at each start
+	since    time.Time
+
+	mu    sync.Mutex
+	talks map[*talk]struct{} // the session streams that are up
+
+	stop    context.CancelFunc // ends the work in the background
+	working sync.WaitGroup
+}
+
+// New opens the namespace in c.Engine, or makes one there, and begins the work
+// in the background.
+func New(ctx context.Context, c Config) (*Server, error) {
+	c.defaults()
+	if c.TLS == nil {
+		return nil, errors.New("server: no TLS configuration, and nothing listens in plain text")
+	}
+	if err := c.Auth.check(); err != nil {
+		return nil, err
+	}
+	s := &Server{c: c, since: c.Now(), talks: map[*talk]struct{}{}, metrics: newMetrics(c.Registry)}
+	var boot [8]byte
+	if _, err := io.ReadFull(c.Rand, boot[:]); err != nil {
+		return nil, err
+	}
+	s.boot = binary.BigEndian.Uint64(boot[:])
+	var err error
+	if s.ring, err = loadRing(ctx, c.Engine, c.Rand); err != nil {
+		return nil, err
+	}
+	if s.tree, err = namespace.Open(ctx, s.treeConfig()); err != nil {
+		return nil, err
+	}
+	s.sessions, err = session.Open(ctx, session.Config{
+		Engine: c.Engine, Timeout: c.SessionTimeout, Ended: s.sessionEnded, Now: c.Now, Rand: c.Rand, Log: c.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.grpc = grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(c.TLS)),
+		grpc.ForceServerCodecV2(proto.Codec()),
+		grpc.MaxRecvMsgSize(proto.MaxMessage), grpc.MaxSendMsgSize(proto.MaxMessage),
+		// Windows that keep a fast link full; fixed, so that memory is bounded.
+		grpc.InitialWindowSize(4<<20), grpc.InitialConnWindowSize(8<<20),
+		grpc.WriteBufferSize(256<<10), grpc.ReadBufferSize(256<<10),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: c.KeepAlive, Timeout: c.KeepAlive}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}),
+	)
+	proto.Register(s.grpc, wire{s})
+	work, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.working.Go(func() { s.collect(work) })
+	return s, nil
+}
+
+func (s *Server) treeConfig() namespace.Config {
+	c := namespace.Config{
+		Engine: s.c.Engine, Now: s.c.Now, Rand: s.c.Rand, Log: s.c.Log, Changed: s.changed,
+		Usage: func(ctx context.Context) (uint64, uint64, error) {
+			u, err := s.c.Blocks.Usage(ctx)
+			return u.Capacity, u.Free, err
+		},
+	}
+	c.Root.UID, c.Root.GID, c.Root.Mode = s.c.Root.UID, s.c.Root.GID, s.c.Root.Mode
+	return c
+}
+
+// Serve answers on l until Shutdown; it may run on several listeners.
+func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
+
+// Shutdown ends every stream, waits for the calls under way until ctx is done,
+// and makes all of it durable. Sessions stay: their mounts come back.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	for t := range s.talks {
+		t.end()
+	}
+	s.mu.Unlock()
+	graceful := make(chan struct{})
+	go func() { s.grpc.GracefulStop(); close(graceful) }()
+	select {
+	case <-graceful:
+	case <-time.After(time.Second): // block streams end when their mounts do, so not by themselves
+		s.grpc.Stop()
+	case <-ctx.Done():
+		s.grpc.Stop()
+	}
+	s.stop()
+	s.working.Wait()
+	s.sessions.Close()
+	return s.c.Blocks.Sync(context.WithoutCancel(ctx))
+}
+
+func (s *Server) sessionEnded(ctx context.Context, id session.ID) {
+	if err := s.tree.EndSession(ctx, namespace.SessionID(id)); err != nil {
+		s.c.Log.Warn("what a session had could not be given back", "session", uint64(id), "err", err)
+	}
+}
+
+// Status is a server for people and for --json.
+type Status struct {
+	Release    string         `json:"release"`
+	Since      time.Time      `json:"since"`
+	Mechanisms []string       `json:"mechanisms"`
+	Sessions   []session.Info `json:"sessions"`
+	Capacity   uint64         `json:"capacity_bytes"`
+	Free       uint64         `json:"free_bytes"`
+}
+
+// Status answers what the server is doing.
+func (s *Server) Status(ctx context.Context) Status {
+	u, _ := s.c.Blocks.Usage(ctx)
+	return Status{
+		Release: s.c.Release, Since: s.since, Mechanisms: s.c.Auth.Mechanisms,
+		Sessions: s.sessions.List(), Capacity: u.Capacity, Free: u.Free,
+	}
+}

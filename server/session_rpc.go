@@ -1,0 +1,295 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/proto"
+	"github.com/wardfs/wardfs/server/namespace"
+	"github.com/wardfs/wardfs/server/session"
+)
+
+const (
+	// slots is how many calls of a session run at once, and how many
+	// exactly-once slots it has.
+	slots = 256
+	// helloTimeout is how long a fresh stream may stay silent.
+	helloTimeout = 30 * time.Second
+	// recallQueue is how many changes wait for one mount before it is told to
+	// forget everything instead.
+	recallQueue = 4096
+)
+
+// wire is the server as package proto sees it.
+type wire struct{ *Server }
+
+var _ proto.Server = wire{}
+
+// talk is one stream of one session.
+type talk struct {
+	s     *Server
+	st    grpc.ServerStream
+	who   admitted
+	sess  *session.Session
+	epoch uint64
+
+	ctx context.Context // of the calls: ends with the stream
+	end context.CancelFunc
+
+	sending sync.Mutex // gRPC allows one sender at a time
+
+	mu    sync.Mutex
+	calls map[uint64]context.CancelFunc
+
+	recalls chan namespace.Change
+	overrun chan struct{}
+}
+
+// Session serves one stream: a handshake, then calls until either side ends it.
+func (w wire) Session(st grpc.ServerStream) error {
+	ctx, end := context.WithCancel(st.Context())
+	defer end()
+	t := &talk{
+		s: w.Server, st: st, ctx: ctx, end: end, calls: map[uint64]context.CancelFunc{},
+		recalls: make(chan namespace.Change, recallQueue), overrun: make(chan struct{}, 1),
+	}
+	welcome, err := t.handshake()
+	if err != nil {
+		errno, message := proto.Failed(err)
+		w.c.Log.Warn("session refused", "peer", remote(ctx), "err", err)
+		return st.SendMsg(&proto.ToClient{Body: &proto.ToClient_Welcome{Welcome: &proto.Welcome{
+			Version: proto.Version, Errno: errno, Message: message, Release: w.c.Release,
+		}}})
+	}
+	defer t.sess.Detach(t.epoch)
+	if err := t.send(&proto.ToClient{Body: &proto.ToClient_Welcome{Welcome: welcome}}); err != nil {
+		return err
+	}
+	w.c.Log.Info("session attached", "session", uint64(t.sess.ID), "epoch", t.epoch,
+		"principal", t.who.principal.Name, "mechanism", t.who.principal.Mechanism, "client", t.sess.Client, "peer", remote(ctx))
+	return t.serve()
+}
+
+func remote(ctx context.Context) string {
+	ch, err := channel(ctx)
+	if err != nil {
+		return "unknown"
+	}
+	return ch.Remote.String()
+}
+
+// receive is the next message, or an error when the stream ends, is fenced off
+// or the server shuts down: gRPC itself waits on the stream alone.
+func (t *talk) receive(in <-chan *proto.ToServer) (*proto.ToServer, bool) {
+	select {
+	case m, ok := <-in:
+		return m, ok
+	case <-t.ctx.Done():
+		return nil, false
+	}
+}
+
+func (t *talk) handshake() (*proto.Welcome, error) {
+	first := make(chan error, 1)
+	m := new(proto.ToServer)
+	go func() { first <- t.st.RecvMsg(m) }()
+	select {
+	case err := <-first:
+		if err != nil {
+			return nil, err
+		}
+	case <-time.After(helloTimeout):
+		return nil, posix.E("hello", posix.ETIMEDOUT, errors.New("no hello came"))
+	}
+	h := m.GetHello()
+	if h == nil {
+		return nil, posix.E("hello", posix.EPROTO, errors.New("the first message is no hello"))
+	}
+	who, err := t.s.c.Auth.admit(t.st.Context(), h)
+	if err != nil {
+		return nil, posix.E("hello", posix.EACCES, err)
+	}
+	t.who = who
+	w := &proto.Welcome{
+		Version: proto.Version, Boot: t.s.boot, Principal: who.principal.Name, Trusted: who.trusted,
+		Slots: slots, TimeoutMs: uint64(t.s.c.SessionTimeout.Milliseconds()), Release: t.s.c.Release,
+	}
+	if h.GetSession() != 0 {
+		t.sess, t.epoch, err = t.s.sessions.Resume(t.st.Context(), session.ID(h.GetSession()), h.GetSecret(), who.principal, t.end)
+		switch {
+		case errors.Is(err, session.ErrUnknown):
+			return nil, posix.E("hello", posix.ESTALE, err)
+		case errors.Is(err, session.ErrRefused):
+			return nil, posix.E("hello", posix.EACCES, err)
+		case err != nil:
+			return nil, posix.E("hello", posix.ErrnoOf(err), err)
+		}
+		w.Secret = h.GetSecret()
+	} else {
+		var secret session.Secret
+		if t.sess, secret, t.epoch, err = t.s.sessions.Start(t.st.Context(), who.principal, clip(h.GetClient()), t.end); err != nil {
+			return nil, posix.E("hello", posix.ErrnoOf(err), err)
+		}
+		w.Secret = secret[:]
+	}
+	w.Session, w.Epoch = uint64(t.sess.ID), t.epoch
+	return w, nil
+}
+
+// clip bounds what a client says of itself.
+func clip(s string) string { return s[:min(len(s), 256)] }
+
+func (t *talk) serve() error {
+	t.s.mu.Lock()
+	t.s.talks[t] = struct{}{}
+	t.s.mu.Unlock()
+	defer func() {
+		t.s.mu.Lock()
+		delete(t.s.talks, t)
+		t.s.mu.Unlock()
+	}()
+	in := make(chan *proto.ToServer)
+	go func() {
+		defer close(in)
+		for {
+			m := new(proto.ToServer)
+			if t.st.RecvMsg(m) != nil {
+				return
+			}
+			select {
+			case in <- m:
+			case <-t.ctx.Done():
+				return
+			}
+		}
+	}()
+	var running sync.WaitGroup
+	running.Go(t.recall)
+	defer running.Wait()
+	defer t.end()
+	room := make(chan struct{}, slots)
+	for {
+		m, ok := t.receive(in)
+		if !ok {
+			return nil
+		}
+		switch b := m.Body.(type) {
+		case *proto.ToServer_Call:
+			room <- struct{}{} // calls under way end by themselves, so this does too
+			ctx := t.begin(m.Id)
+			running.Go(func() {
+				defer func() { <-room }()
+				defer t.finish(m.Id)
+				t.answer(ctx, m.Id, b.Call)
+			})
+		case *proto.ToServer_Cancel:
+			t.finish(m.Id)
+		case *proto.ToServer_Bye:
+			t.s.c.Log.Info("session ended", "session", uint64(t.sess.ID))
+			return t.s.sessions.End(context.WithoutCancel(t.ctx), t.sess.ID)
+		default:
+			return fmt.Errorf("wire: message %d is neither call, cancel nor bye", m.Id)
+		}
+	}
+}
+
+func (t *talk) begin(id uint64) context.Context {
+	ctx, cancel := context.WithCancel(t.ctx)
+	t.mu.Lock()
+	t.calls[id] = cancel
+	t.mu.Unlock()
+	return ctx
+}
+
+// finish ends the context of a call: it is answered, or the client wants no answer.
+func (t *talk) finish(id uint64) {
+	t.mu.Lock()
+	cancel := t.calls[id]
+	delete(t.calls, id)
+	t.mu.Unlock()
+	if cancel != nil {
+		cancel()
+	}
+}
+
+func (t *talk) send(m *proto.ToClient) error {
+	t.sending.Lock()
+	defer t.sending.Unlock()
+	return t.st.SendMsg(m)
+}
+
+// answer does a call and sends its reply. A bug in a handler is that call's
+// EIO, not the end of everybody's server.
+func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call) {
+	start := time.Now()
+	op, reply := opName(c), (*proto.Reply)(nil)
+	func() {
+		defer func() {
+			if p := recover(); p != nil {
+				t.s.c.Log.Error("a call panicked", "op", op, "panic", p, "stack", string(debug.Stack()))
+				reply = failed(posix.E(op, posix.EIO, errors.New("bug in the server, see its log")))
+			}
+		}()
+		reply = t.call(ctx, op, c)
+	}()
+	t.s.metrics.rpc(op, reply.Errno, time.Since(start))
+	// A stream that is gone needs no reply: the client asks again.
+	t.send(&proto.ToClient{Id: id, Body: &proto.ToClient_Reply{Reply: reply}})
+}
+
+func failed(err error) *proto.Reply {
+	r := new(proto.Reply)
+	r.Errno, r.Message = proto.Failed(err)
+	return r
+}
+
+// recall tells this mount what others have changed.
+func (t *talk) recall() {
+	for {
+		r := new(proto.Recall)
+		select {
+		case <-t.ctx.Done():
+			return
+		case <-t.overrun:
+			r.Everything = true
+		case c := <-t.recalls:
+			r.Changes = append(r.Changes, change(c))
+			for len(r.Changes) < 256 && len(t.recalls) > 0 {
+				r.Changes = append(r.Changes, change(<-t.recalls))
+			}
+		}
+		if t.send(&proto.ToClient{Body: &proto.ToClient_Recall{Recall: r}}) != nil {
+			return
+		}
+	}
+}
+
+func change(c namespace.Change) *proto.Change {
+	return &proto.Change{Ino: uint64(c.Ino), Dir: uint64(c.Dir), Name: []byte(c.Name)}
+}
+
+// changed passes a change on to every mount but the one that made it.
+func (s *Server) changed(c namespace.Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for t := range s.talks {
+		if namespace.SessionID(t.sess.ID) == c.By {
+			continue
+		}
+		select {
+		case t.recalls <- c:
+		default:
+			select {
+			case t.overrun <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
