@@ -17,11 +17,11 @@ const (
 // The binary form is Linux's, version 2 (linux/posix_acl_xattr.h), all numbers
 // little-endian:
 //
-//	 0  version  4 bytes, 2
-//	 4  entry    8 bytes each, in canonical order
-//	     +0  tag   2 bytes
-//	     +2  perm  2 bytes, 0 to 7
-//	     +4  id    4 bytes; of entries without one all bits are set
+//	0  version  4 bytes, 2
+//	4  entry    8 bytes each, in canonical order
+//	    +0  tag   2 bytes
+//	    +2  perm  2 bytes, 0 to 7
+//	    +4  id    4 bytes; of entries without one all bits are set
 //
 // A minimal ACL takes 28 bytes, one with a named user 44.
 const (
@@ -82,8 +82,9 @@ func DecodeXattr(b []byte) (ACL, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l = l.Sort(); l.Valid() != nil {
-		return nil, l.Valid()
+	l = l.Sort()
+	if err := l.Valid(); err != nil {
+		return nil, err
 	}
 	return l, nil
 }

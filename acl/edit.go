@@ -1,0 +1,127 @@
+package acl
+
+import (
+	"fmt"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// MaskRule says what becomes of a mask when a list is edited.
+type MaskRule uint8
+
+// The zero value is what setfacl does by itself.
+const (
+	MaskUnlessGiven MaskRule = iota // the union, unless a change is about the mask
+	MaskKeep                        // setfacl -n: only changes touch it
+	MaskUnion                       // setfacl --mask: the union, whatever changes say
+)
+
+// Edit is what setfacl makes of the ACLs of an inode of mode m, changes taken in
+// their order. An access ACL of nil starts as the mode; a default ACL that gets
+// its first entry gets the base entries of the access ACL as it is after the
+// changes. Taking away an entry that isn't there is no error; a list that is
+// not valid in the end is EINVAL. Both answers are whole lists: [Apply] says what
+// of the access ACL is stored.
+func Edit(m posix.Mode, access, def ACL, changes []Change, rule MaskRule) (ACL, ACL, error) {
+	if access == nil {
+		access = FromMode(m)
+	}
+	access, err := access.edit(changes, false, m, rule)
+	if err != nil {
+		return nil, nil, fmt.Errorf("access ACL: %w", err)
+	}
+	if touches(changes, true) {
+		def = def.withBase(access)
+	}
+	def, err = def.edit(changes, true, m, rule)
+	if err != nil {
+		return nil, nil, fmt.Errorf("default ACL: %w", err)
+	}
+	return access, def, nil
+}
+
+// touches reports whether a change sets an entry of the default ACL, or of the
+// access ACL.
+func touches(changes []Change, def bool) bool {
+	for _, c := range changes {
+		if c.Default == def && !c.Remove {
+			return true
+		}
+	}
+	return false
+}
+
+// withBase is the list, or if it is nil the base entries of o.
+func (l ACL) withBase(o ACL) ACL {
+	if l != nil {
+		return l
+	}
+	for _, e := range o {
+		if e.Tag&(UserObj|GroupObj|Other) != 0 {
+			l = append(l, e)
+		}
+	}
+	return l
+}
+
+// edit is the list after those changes that are about its kind.
+func (l ACL) edit(changes []Change, def bool, m posix.Mode, rule MaskRule) (ACL, error) {
+	edited, given := false, false
+	for _, c := range changes {
+		if c.Default != def {
+			continue
+		}
+		edited = true
+		given = given || c.Entry.Tag == Mask
+		if l = l.apply(c, m); len(l) > MaxEntries+1 {
+			break // Valid says so
+		}
+	}
+	if !edited || def && len(l) == 0 { // no entry is left: no default ACL
+		return l.orNone(), nil
+	}
+	l = l.Sort()
+	if rule == MaskUnion || rule == MaskUnlessGiven && !given {
+		l = l.WithMask()
+	}
+	if err := l.Valid(); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// orNone is nil for a list without entries.
+func (l ACL) orNone() ACL {
+	if len(l) == 0 {
+		return nil
+	}
+	return l
+}
+
+// apply is the list, not sorted, after one change.
+func (l ACL) apply(c Change, m posix.Mode) ACL {
+	if c.CondExec && (m.IsDir() || l.execs()) {
+		c.Entry.Perm |= posix.MayExec
+	}
+	n, i := l.clone(), l.find(c.Entry.Tag, c.Entry.ID)
+	switch {
+	case c.Remove && i >= 0:
+		return append(n[:i], n[i+1:]...)
+	case c.Remove:
+		return n
+	case i >= 0:
+		n[i] = c.Entry
+		return n
+	}
+	return append(n, c.Entry)
+}
+
+// execs reports whether some entry holds execute.
+func (l ACL) execs() bool {
+	for _, e := range l {
+		if e.Perm&posix.MayExec != 0 {
+			return true
+		}
+	}
+	return false
+}
