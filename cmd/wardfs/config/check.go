@@ -1,0 +1,137 @@
+package config
+
+import (
+	"errors"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Check finds what each key alone does not show. It looks at no file.
+func (c *Config) Check() error {
+	return errors.Join(
+		c.checkAddress("listen", c.Listen, false),
+		c.checkAddress("metrics.listen", c.Metrics.Listen, true),
+		c.checkPorts(),
+		c.checkRoles(),
+		c.checkTLS(),
+		c.checkAuth(),
+		c.checkSession(),
+		c.checkDir(),
+		c.checkChunk(),
+	)
+}
+
+// Warnings are what is allowed and should not be.
+func (c *Config) Warnings() []string {
+	if c.Auth.SimpleAnywhere && slices.Contains(c.Auth.Mechanisms, "SIMPLE") && !Loopback(c.Listen) {
+		return []string{"auth.simple_anywhere: whoever reaches " + c.Listen + " can be any user, the superuser too"}
+	}
+	return nil
+}
+
+func (c *Config) checkDir() error {
+	if c.Dir == "" {
+		return c.wrong("dir", "name a folder that the server may write", "dir is empty")
+	}
+	return nil
+}
+
+func (c *Config) checkAddress(key, addr string, mayBeOff bool) error {
+	if addr == "" && mayBeOff {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return c.wrong(key, "write HOST:PORT, as 127.0.0.1:7470, [::1]:7470 or :7470", "%s: %q is no address", key, addr)
+	}
+	return nil
+}
+
+func (c *Config) checkPorts() error {
+	if c.Listen == c.Metrics.Listen && !strings.HasSuffix(c.Listen, ":0") {
+		return c.wrong("metrics.listen", "give each its own port", "listen and metrics.listen are both %s", c.Listen)
+	}
+	return nil
+}
+
+func (c *Config) checkRoles() error {
+	for _, r := range []string{"namespace", "chunk"} {
+		if !slices.Contains(c.Roles, r) {
+			return c.wrong("roles", "write roles: [namespace, chunk]", "roles lacks %q, and this version has no server of one role alone", r)
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkTLS() error {
+	t := &c.TLS
+	switch {
+	case t.Cert == "" || t.Key == "":
+		key := "tls.cert"
+		if t.Cert != "" {
+			key = "tls.key"
+		}
+		return c.wrong(key, "name the files of the server's certificate and key; `wardfs dev` makes its own", "%s is not set, and a server always speaks TLS", key)
+	case t.ClientAuth == "require" && t.CA == "":
+		return c.wrong("tls.client_auth", "set tls.ca", "tls.client_auth: require needs the authority of the clients")
+	case c.Metrics.Listen != "" && t.CA == "":
+		return c.wrong("metrics.listen", `set tls.ca, or metrics.listen: ""`, "metrics.listen needs tls.ca, for who reads metrics shows a certificate")
+	}
+	return nil
+}
+
+func (c *Config) checkAuth() error {
+	m := c.Auth.Mechanisms
+	switch {
+	case len(m) == 0:
+		return c.wrong("auth.mechanisms", "write SIMPLE, X509 or both", "auth.mechanisms is empty, so that nobody could come in")
+	case slices.Contains(m, "X509") && c.TLS.ClientAuth == "none":
+		return c.wrong("tls.client_auth", "write require or request", "auth.mechanisms has X509, but tls.client_auth is none")
+	case slices.Contains(m, "X509") && c.TLS.CA == "":
+		return c.wrong("auth.mechanisms", "set tls.ca", "auth.mechanisms has X509, but there is no tls.ca to check certificates by")
+	case slices.Contains(m, "SIMPLE") && !Loopback(c.Listen) && !c.Auth.SimpleAnywhere:
+		return c.wrong("listen", "take X509, listen on 127.0.0.1, or set auth.simple_anywhere: true if everyone who reaches the port is trusted",
+			"SIMPLE believes every name, and %s can be reached from other machines", c.Listen)
+	}
+	return nil
+}
+
+func (c *Config) checkSession() error {
+	s := &c.Session
+	switch {
+	case s.KeepAlive <= 0:
+		return c.wrong("session.keepalive", "write as 10s", "session.keepalive must be more than nothing")
+	case s.Timeout < 2*s.KeepAlive:
+		return c.wrong("session.timeout", "let a session miss at least one sign", "session.timeout (%v) is less than twice session.keepalive (%v)", s.Timeout, s.KeepAlive)
+	}
+	return nil
+}
+
+func (c *Config) checkChunk() error {
+	switch {
+	case c.Chunk.VolumeSize < 64<<20:
+		return c.wrong("chunk.volume_size", "write 64MiB or more", "chunk.volume_size is too small for blocks of 4 MiB")
+	case c.Chunk.CompactRate <= 0:
+		return c.wrong("chunk.compact_rate", "write as 32MiB", "chunk.compact_rate must be more than nothing")
+	case c.Chunk.SweepAge < 10*time.Minute:
+		return c.wrong("chunk.sweep_age", "write 10m or more", "chunk.sweep_age is less than a client may take to commit what it wrote")
+	}
+	return nil
+}
+
+// Loopback reports whether addr, a "host:port", is reached from this machine
+// alone.
+func Loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

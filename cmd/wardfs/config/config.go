@@ -1,0 +1,112 @@
+// Package config is the configuration of a wardfs server: one table of keys,
+// with their defaults, units and words of explanation, from which the YAML
+// file, the flags, the environment, the checks and the reference all come.
+//
+// It reads strictly: an unknown key, a value without its unit or a pair that
+// makes no sense is an error that says where it stands. It opens nothing that
+// the keys name.
+//
+//	c := config.Default()
+//	err := c.File("/etc/wardfs/server.yaml")   // then the environment, then --set
+//	err = c.Check()
+package config
+
+//go:generate go run github.com/wardfs/wardfs/cmd/wardfs config reference --output ../../../docs/config.md
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config has a field for each key. A zero Config has no defaults; see [Default].
+type Config struct {
+	Dir    string   `key:"dir" default:"/var/lib/wardfs" doc:"Where the server keeps its data. One server at a time uses it."`
+	Listen string   `key:"listen" default:"127.0.0.1:7470" doc:"Host and port of the server; an empty host is every address of the machine. Always TLS."`
+	Roles  []string `key:"roles" default:"namespace,chunk" choice:"namespace chunk" doc:"What the server does: names and attributes, the bytes of files, or both. This version needs both in one server."`
+
+	TLS struct {
+		Cert       string `key:"cert" doc:"PEM file with the server's certificate, those of intermediate authorities after it. Read again when it changes."`
+		Key        string `key:"key" doc:"PEM file with its key, without a passphrase, readable by the server alone."`
+		CA         string `key:"ca" doc:"PEM file with the authorities whose certificates clients may show. Read again when it changes."`
+		ClientAuth string `key:"client_auth" default:"request" choice:"require request none" doc:"Whether a client must show a certificate (require), may show one (request), or is not asked. One that is shown must be good."`
+	} `key:"tls"`
+
+	Auth struct {
+		Mechanisms     []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate."`
+		Trusted        []string `key:"trusted" doc:"Principals whose sessions may state uid, gid and groups of each caller (as NFS sec=sys). They must come by X509. Whoever is one of them can be anyone."`
+		Superuser      string   `key:"superuser" doc:"The principal whom permissions do not bind, if it comes by X509. Empty: the user who runs the server."`
+		SimpleAnywhere bool     `key:"simple_anywhere" default:"false" doc:"Accept SIMPLE on other addresses than loopback too. Whoever reaches the port can then be anyone."`
+	} `key:"auth"`
+
+	Root struct {
+		UID  uint32 `key:"uid" default:"0" doc:"Owner of the root directory of a fresh namespace."`
+		GID  uint32 `key:"gid" default:"0" doc:"Group of the root directory of a fresh namespace."`
+		Mode Mode   `key:"mode" default:"0755" doc:"Its permission bits, in octal."`
+	} `key:"root"`
+
+	Session struct {
+		KeepAlive time.Duration `key:"keepalive" default:"10s" doc:"How often an idle session is asked whether it is there."`
+		Timeout   time.Duration `key:"timeout" default:"60s" doc:"After how long without a sign a session is ended and its handles and locks are released."`
+		Grace     time.Duration `key:"grace" default:"30s" doc:"How long after a start of the server the sessions of before may come back for what they held."`
+	} `key:"session"`
+
+	Metrics struct {
+		Listen  string   `key:"listen" default:"127.0.0.1:7490" doc:"Host and port of Prometheus metrics (/metrics) and pprof (/debug/pprof/). TLS with the server's certificate; the reader must show a certificate of tls.ca. Empty: off."`
+		Readers []string `key:"readers" doc:"Principals whose certificates may read metrics and profiles. Empty: every certificate of tls.ca."`
+	} `key:"metrics"`
+
+	Log struct {
+		Level  string `key:"level" default:"info" choice:"debug info warn error" doc:"The least level that is logged."`
+		Format string `key:"format" default:"text" choice:"text json" doc:"How a line looks."`
+	} `key:"log"`
+
+	Engine struct {
+		Dir   string `key:"dir" doc:"Where names and attributes lie. Empty: DIR/engine. A disk with fast syncs is worth most here."`
+		Cache Size   `key:"cache" default:"64MiB" doc:"Memory for what was read from there."`
+	} `key:"engine"`
+
+	Chunk struct {
+		Dir         string        `key:"dir" doc:"Where the bytes of files lie. Empty: DIR/chunks."`
+		VolumeSize  Size          `key:"volume_size" default:"1GiB" doc:"At what size a volume, a file that holds blocks, is full."`
+		CompactRate Size          `key:"compact_rate" default:"32MiB" doc:"How much a second is moved out of volumes that are mostly dead, at most."`
+		SweepAge    time.Duration `key:"sweep_age" default:"1h" doc:"How old a block that no file names must be before it is removed."`
+	} `key:"chunk"`
+
+	from map[string]string // where a key that is set was set: "file:line", "--set", a variable
+}
+
+// Error is one thing wrong with a configuration.
+type Error struct {
+	Where string // "file:line", "--set KEY", "WARDFS_KEY"; empty for a default
+	Text  string
+	Next  string
+}
+
+// Error reads "server.yaml:3: unknown key "listne"".
+func (e *Error) Error() string {
+	if e.Where == "" {
+		return e.Text
+	}
+	return e.Where + ": " + e.Text
+}
+
+// Hint is the next step.
+func (e *Error) Hint() string { return e.Next }
+
+func (c *Config) wrong(key, next, format string, args ...any) error {
+	return &Error{Where: c.from[key], Text: fmt.Sprintf(format, args...), Next: next}
+}
+
+// Default is the configuration when nothing is said.
+func Default() *Config {
+	c := &Config{from: map[string]string{}}
+	for _, k := range Keys() {
+		if err := k.set(c, k.Default); err != nil {
+			panic("config: default of " + k.Name + ": " + err.Error())
+		}
+	}
+	return c
+}
+
+// IsSet reports whether a key was set rather than left to its default.
+func (c *Config) IsSet(key string) bool { _, ok := c.from[key]; return ok }

@@ -1,0 +1,264 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// good is a file with nothing wrong in it.
+const good = `
+dir: /srv/ward
+listen: ":7470"
+tls:
+  cert: /etc/wardfs/server.pem
+  key: /etc/wardfs/server.key
+  ca: /etc/wardfs/ca.pem
+  client_auth: require
+auth:
+  mechanisms: [X509]
+  trusted: [gateway, alice]
+session: {keepalive: 5s, timeout: 1m30s}
+metrics:
+  listen: ""
+root:
+  mode: 01777
+engine:
+  cache: 1.5GiB
+`
+
+func read(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	c := Default()
+	err := c.Read("f.yaml", strings.NewReader(text))
+	if err == nil {
+		err = c.Check()
+	}
+	return c, err
+}
+
+func TestGoodFile(t *testing.T) {
+	c, err := read(t, good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case c.Dir != "/srv/ward", c.Listen != ":7470", c.TLS.ClientAuth != "require",
+		strings.Join(c.Auth.Trusted, "+") != "gateway+alice", c.Session.Timeout != 90*time.Second,
+		c.Metrics.Listen != "", c.Root.Mode != 0o1777, c.Engine.Cache != 3<<29,
+		c.Session.Grace != 30*time.Second, !c.IsSet("dir"), c.IsSet("session.grace"):
+		t.Errorf("got %+v", c)
+	}
+}
+
+// TestWrongFiles: each mistake is named with its line, and the hint says what
+// to write.
+func TestWrongFiles(t *testing.T) {
+	for name, tc := range map[string]struct{ text, want, hint string }{
+		"unknown key":       {"dir: /x\nlistne: a:1\n", `f.yaml:2: unknown key "listne"`, `did you mean "listen"?`},
+		"unknown below":     {"tls:\n  certt: x\n", `f.yaml:2: unknown key "tls.certt"`, `did you mean "tls.cert"?`},
+		"unknown far":       {"zzzzzz: x\n", `f.yaml:1: unknown key "zzzzzz"`, "config reference"},
+		"no unit":           {"session:\n  timeout: 60\n", `f.yaml:2: session.timeout: "60" has no unit`, "write 60s"},
+		"wrong unit":        {"session:\n  timeout: 60sec\n", `f.yaml:2: session.timeout: "60sec" is no duration`, "60s"},
+		"size unit":         {"engine:\n  cache: 64M\n", `f.yaml:2: engine.cache: "64M" has an unknown unit`, "MiB"},
+		"size number":       {"engine:\n  cache: 64\n", `f.yaml:2: engine.cache: "64" has no unit`, "64B"},
+		"negative size":     {"engine:\n  cache: -64MiB\n", `"-64MiB" is no size`, "64MiB"},
+		"mode":              {"root:\n  mode: rwx\n", `f.yaml:2: root.mode: "rwx" are no permission bits`, "octal"},
+		"number":            {"root:\n  uid: alice\n", `f.yaml:2: root.uid: "alice" is no number`, ""},
+		"bool":              {"auth:\n  simple_anywhere: maybe\n", `f.yaml:2: auth.simple_anywhere: "maybe" is neither true nor false`, "true"},
+		"choice":            {"log:\n  level: loud\n", `f.yaml:2: log.level: unknown value "loud"`, "debug, info, warn or error"},
+		"choice in list":    {"auth:\n  mechanisms:\n    - X509\n    - KERBEROSS\n", `unknown value "KERBEROSS"`, "SIMPLE or X509"},
+		"list for one":      {"listen: [a:1, b:2]\n", "f.yaml:1: listen: takes one value", ""},
+		"twice in list":     {"auth: {trusted: [a, a]}\n", `"a" stands twice`, ""},
+		"map for one":       {"listen:\n  host: x\n", "f.yaml:2: listen: has no plain value", "write listen: VALUE"},
+		"nothing":           {"listen:\n", "f.yaml:1: listen: has no plain value", ""},
+		"one for map":       {"tls: yes\n", "f.yaml:1: expected KEY: VALUE lines below tls", ""},
+		"key twice":         {"dir: /a\ndir: /b\n", "f.yaml:2: ", ""},
+		"alias":             {"dir: &a /x\nlisten: *a\n", "f.yaml:2: listen: has no plain value", ""},
+		"two documents":     {"dir: /x\n---\ndir: /y\n", "more than one document", "---"},
+		"a list":            {"- dir\n", "f.yaml:1: expected KEY: VALUE", ""},
+		"no YAML":           {"dir: /x\n  bad: [\n", "f.yaml:", ""},
+		"address":           {tlsOK + "listen: 7470\n", `f.yaml:4: listen: "7470" is no address`, "HOST:PORT"},
+		"big port":          {tlsOK + "listen: a:70000\n", `"a:70000" is no address`, ""},
+		"same ports":        {tlsOK + "metrics: {listen: 127.0.0.1:7470}\n", "f.yaml:4: listen and metrics.listen are both", ""},
+		"one role":          {tlsOK + "roles: [namespace]\n", `f.yaml:4: roles lacks "chunk"`, ""},
+		"no certificate":    {"dir: /x\n", "tls.cert is not set", "wardfs dev"},
+		"no key":            {"tls: {cert: x}\n", "tls.key is not set", ""},
+		"require, no ca":    {"tls:\n  cert: x\n  key: y\n  client_auth: require\n", "f.yaml:4: tls.client_auth: require needs", "set tls.ca"},
+		"metrics, no ca":    {"tls: {cert: x, key: y}\n", "metrics.listen needs tls.ca", `metrics.listen: ""`},
+		"x509, not asked":   {tlsOK + "auth: {mechanisms: X509}\ntls2: 1\n", "f.yaml:5: unknown key", ""},
+		"x509 off":          {"tls: {cert: x, key: y, ca: z, client_auth: none}\nauth: {mechanisms: X509}\n", "f.yaml:1: auth.mechanisms has X509, but tls.client_auth is none", ""},
+		"simple everywhere": {tlsOK + "listen: 0.0.0.0:7470\n", "f.yaml:4: SIMPLE believes every name", "simple_anywhere"},
+		"keepalive":         {tlsOK + "session: {keepalive: 0s}\n", "f.yaml:4: session.keepalive must be", ""},
+		"timeout":           {tlsOK + "session: {timeout: 15s}\n", "f.yaml:4: session.timeout (15s) is less", ""},
+		"no mechanism":      {tlsOK + "auth: {mechanisms: []}\n", "f.yaml:4: auth.mechanisms is empty", ""},
+		"no dir":            {tlsOK + "dir: \"\"\n", "f.yaml:4: dir is empty", ""},
+		"volume":            {tlsOK + "chunk: {volume_size: 1MiB}\n", "f.yaml:4: chunk.volume_size", ""},
+		"sweep":             {tlsOK + "chunk: {sweep_age: 1s}\n", "f.yaml:4: chunk.sweep_age", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := read(t, tc.text)
+			var e *Error
+			if !errors.As(err, &e) || !strings.Contains(e.Error(), tc.want) || !strings.Contains(e.Next, tc.hint) {
+				t.Errorf("got %v (hint %q)", err, hintOf(err))
+			}
+		})
+	}
+}
+
+const tlsOK = "tls: {cert: x, key: y, ca: z}\n\n\n" // three lines
+
+func hintOf(err error) string {
+	if e := (*Error)(nil); errors.As(err, &e) {
+		return e.Next
+	}
+	return ""
+}
+
+func TestAllMistakesAtOnce(t *testing.T) {
+	_, err := read(t, "listne: x\nlog:\n  level: loud\n")
+	if err == nil || strings.Count(err.Error(), "f.yaml:") != 2 {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSimpleAnywhereIsAllowedLoudly(t *testing.T) {
+	c, err := read(t, tlsOK+"listen: :7470\nauth: {simple_anywhere: true}\n")
+	if err != nil || len(c.Warnings()) != 1 {
+		t.Errorf("got %v, %v", err, c.Warnings())
+	}
+	if w := Default().Warnings(); len(w) != 0 {
+		t.Errorf("the defaults warn: %v", w)
+	}
+}
+
+func TestOrderOfSources(t *testing.T) {
+	c := Default()
+	if err := c.Read("f", strings.NewReader("dir: /file\nlog: {level: warn}\nlisten: a:1\n")); err != nil {
+		t.Fatal(err)
+	}
+	var odd []string
+	err := c.Env([]string{"WARDFS_DIR=/env", "WARDFS_LOG_LEVEL=debug", "WARDFS_METRICS_LISTEN=", "WARDFS_LISTEM=x", "HOME=/"},
+		func(name, hint string) { odd = append(odd, name+" "+hint) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Set("dir=/flag=1"); err != nil {
+		t.Fatal(err)
+	}
+	if c.Dir != "/flag=1" || c.Log.Level != "debug" || c.Listen != "a:1" || c.Metrics.Listen != "" {
+		t.Errorf("got %+v", c)
+	}
+	if len(odd) != 1 || odd[0] != `WARDFS_LISTEM did you mean "WARDFS_LISTEN"?` {
+		t.Errorf("unknown: %q", odd)
+	}
+	if err := c.Env([]string{"WARDFS_SESSION_GRACE=9"}, nil); err == nil || !strings.HasPrefix(err.Error(), "WARDFS_SESSION_GRACE: ") {
+		t.Errorf("got %v", err)
+	}
+	for set, want := range map[string]string{"dir": "has no =", "dri=/x": `--set: unknown key "dri"`, "session.grace=x": "--set session.grace: "} {
+		if err := c.Set(set); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("--set %s: %v", set, err)
+		}
+	}
+}
+
+func TestExampleIsTheDefault(t *testing.T) {
+	c := Default()
+	if err := c.Read("example", strings.NewReader(Example())); err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Keys() {
+		if !c.IsSet(k.Name) {
+			t.Errorf("%s is not in the example", k.Name)
+		}
+	}
+	d := Default()
+	c.from, d.from = nil, nil
+	c.Auth.Trusted, d.Auth.Trusted = nil, nil // [] and none
+	if c.Listen != d.Listen || c.Session != d.Session || c.Chunk != d.Chunk || c.Root != d.Root {
+		t.Errorf("got %+v, want %+v", c, d)
+	}
+}
+
+func TestEveryKeyIsExplained(t *testing.T) {
+	envs := map[string]string{}
+	for _, k := range Keys() {
+		if k.Doc == "" {
+			t.Errorf("%s has no doc", k.Name)
+		}
+		if was, twice := envs[k.Env()]; twice {
+			t.Errorf("%s and %s share %s", was, k.Name, k.Env())
+		}
+		envs[k.Env()] = k.Name
+	}
+}
+
+func TestReferenceIsCurrent(t *testing.T) {
+	got, err := os.ReadFile("../../../docs/config.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != Reference() {
+		t.Error("docs/config.md is old: run go generate ./cmd/wardfs/config")
+	}
+}
+
+func TestDidYouMean(t *testing.T) {
+	words := []string{"status", "serve", "mount", "umount", "version"}
+	for in, want := range map[string]string{
+		"statsu": `did you mean "status"?`, "moutn": `did you mean "mount"?`, "unmount": `did you mean "umount"?`,
+		"verison": `did you mean "version"?`, "frobnicate": "none", "": "none",
+		strings.Repeat("x", 1000): "none",
+	} {
+		if got := DidYouMean(in, words, "none"); got != want {
+			t.Errorf("%.20q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	err := Default().File("/no/such.yaml")
+	if err == nil || err.Error() != "configuration /no/such.yaml can't be read: no such file or directory" {
+		t.Errorf("got %v", err)
+	}
+}
+
+func FuzzRead(f *testing.F) {
+	f.Add(good)
+	f.Add(Example())
+	f.Add("a: &a [*a]\n")
+	f.Add("? {a: b}\n: c\n")
+	f.Add("!!binary x: 1\n<<: {dir: x}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c := Default()
+		err := c.Read("f", strings.NewReader(text))
+		if err == nil {
+			err = c.Check()
+		}
+		for _, line := range strings.Split(errText(err), "\n") {
+			if err != nil && line == "" {
+				t.Errorf("an empty line in %q", err)
+			}
+		}
+	})
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func FuzzParseSize(f *testing.F) {
+	for _, s := range []string{"0", "1B", "64MiB", "1.5GiB", "9e9TiB", ".", "NaNB", "InfMB", "99999999999999TiB"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if n, err := ParseSize(s); err == nil && n < 0 {
+			t.Errorf("%q is %d", s, n)
+		}
+	})
+}

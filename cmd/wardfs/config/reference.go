@@ -1,0 +1,72 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+const preface = `# Configuration of a server
+
+<!-- Made by ` + "`wardfs config reference`" + `; change cmd/wardfs/config/config.go and run ` + "`go generate ./cmd/wardfs/config`" + `. -->
+
+` + "`wardfs serve --config FILE`" + ` reads one YAML file; ` + "`wardfs config check FILE`" + ` says what is wrong with one, with
+the line. A dot in a key is a level in the file: ` + "`tls.cert`" + ` is ` + "`cert:`" + ` below ` + "`tls:`" + `. Unknown keys are errors.
+
+Every key can also be given as ` + "`--set KEY=VALUE`" + ` to ` + "`serve`" + ` and ` + "`dev`" + `, and as the environment variable named
+below. A flag counts more than the environment, the environment more than the file, the file more than the
+default. A list stands in the file as ` + "`[a, b]`" + `, elsewhere as ` + "`a,b`" + `.
+
+A duration has its unit: ` + "`500ms`, `60s`, `5m`, `1h30m`" + `. A size too: ` + "`64MiB`, `2GB`" + `. A mode is octal.
+
+`
+
+// Reference is the documentation of all keys, in Markdown.
+func Reference() string {
+	var b strings.Builder
+	b.WriteString(preface)
+	b.WriteString("| key | type | default | what it is | variable |\n| --- | --- | --- | --- | --- |\n")
+	for _, k := range Keys() {
+		typ := k.Type
+		if len(k.Choices) > 0 {
+			typ = "`" + strings.Join(k.Choices, "`, `") + "`"
+			if k.Type == "list" {
+				typ = "list of " + typ
+			}
+		}
+		def := "none"
+		if k.Default != "" {
+			def = "`" + k.Default + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | `%s` |\n", k.Name, typ, def, k.Doc, k.Env())
+	}
+	b.WriteString("\nThe defaults as a file, to begin with:\n\n```yaml\n")
+	b.WriteString(Example())
+	b.WriteString("```\n")
+	return b.String()
+}
+
+// Example is a file that says what the defaults say. It lacks tls.cert and
+// tls.key, which have none.
+func Example() string {
+	var b strings.Builder
+	group := ""
+	for _, k := range Keys() {
+		name := k.Name
+		if i := strings.IndexByte(name, '.'); i >= 0 {
+			if name[:i] != group {
+				group = name[:i]
+				b.WriteString(group + ":\n")
+			}
+			name = "  " + name[i+1:]
+		}
+		v := k.Default
+		switch {
+		case k.Type == "list":
+			v = "[" + strings.ReplaceAll(v, ",", ", ") + "]"
+		case v == "":
+			v = `""`
+		}
+		fmt.Fprintf(&b, "%s: %s\n", name, v)
+	}
+	return b.String()
+}
