@@ -1,0 +1,161 @@
+package fuse
+
+import (
+	"context"
+
+	raw "github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/wardfs/wardfs/client/file"
+	"github.com/wardfs/wardfs/posix"
+)
+
+// Create makes a file and opens it, in one request.
+func (s *server) Create(cancel <-chan struct{}, in *raw.CreateIn, name string, out *raw.CreateOut) raw.Status {
+	mode, umask := modes(in.Mode, in.Umask)
+	return s.ask("create", &in.InHeader, cancel, mode&posix.SetGID != 0, func(ctx context.Context, ns posix.Namespace) error {
+		if e := posix.CheckName(name); e != 0 {
+			return posix.E("create", e, nil)
+		}
+		h, a, err := s.Files.Create(ctx, ns, posix.Ino(in.NodeId), name, mode.Perm(), umask, openFlagsOf(in.Flags))
+		if err != nil {
+			return err
+		}
+		a = s.killPriv(ctx, ns, a, in.OpenFlags&raw.OPEN_KILL_SUIDGID != 0)
+		s.entry(a, &out.EntryOut)
+		s.opened(h, a, in.Flags, &out.OpenOut)
+		return nil
+	})
+}
+
+// Open asks the server every question once. Reads and writes through the
+// handle are the opener's, whoever makes them.
+func (s *server) Open(cancel <-chan struct{}, in *raw.OpenIn, out *raw.OpenOut) raw.Status {
+	return s.ask("open", &in.InHeader, cancel, false, func(ctx context.Context, ns posix.Namespace) error {
+		h, a, err := s.Files.Open(ctx, ns, posix.Ino(in.NodeId), openFlagsOf(in.Flags))
+		if err != nil {
+			return err
+		}
+		a = s.killPriv(ctx, ns, a, in.Mode&raw.OPEN_KILL_SUIDGID != 0)
+		s.opened(h, a, in.Flags, out)
+		return nil
+	})
+}
+
+// opened gives the kernel the handle. It may keep its pages if nothing has
+// changed since it read them.
+func (s *server) opened(h *file.Handle, a posix.Attr, flags uint32, out *raw.OpenOut) {
+	out.Fh = s.files.add(&openFile{Handle: h, sync: flags&synced != 0})
+	if s.known.open(a) {
+		out.OpenFlags |= raw.FOPEN_KEEP_CACHE
+	}
+}
+
+// killPriv clears the set-id bits of a file that a stranger truncated or is
+// about to write, where the server has not done so. It answers the attributes
+// after that.
+func (s *server) killPriv(ctx context.Context, ns posix.Namespace, a posix.Attr, kill bool) posix.Attr {
+	if !kill || a.Mode&(posix.SetUID|posix.SetGID) == 0 {
+		return a
+	}
+	if b, err := s.over(ns).Setattr(ctx, a.Ino, posix.SetAttr{Set: posix.SetKillPriv}); err == nil {
+		return b
+	}
+	return a
+}
+
+// Read fills the library's own buffer: no copy is made on the way.
+func (s *server) Read(cancel <-chan struct{}, in *raw.ReadIn, buf []byte) (res raw.ReadResult, st raw.Status) {
+	st = s.answer("read", &in.InHeader, cancel, func(ctx context.Context) error {
+		f, err := s.files.get(in.Fh, in.NodeId)
+		if err != nil {
+			return err
+		}
+		if in.Offset > posix.FileSizeMax {
+			return posix.E("read", posix.EINVAL, nil)
+		}
+		n, err := f.Read(ctx, buf[:min(len(buf), int(in.Size))], in.Offset)
+		if n > 0 {
+			err = nil // the reader meets the error where it is
+		}
+		res = raw.ReadResultData(buf[:n])
+		return err
+	})
+	if st != raw.OK {
+		return nil, st
+	}
+	return res, st
+}
+
+// Write answers what was taken. The offset of an O_APPEND write is the
+// kernel's choice.
+func (s *server) Write(cancel <-chan struct{}, in *raw.WriteIn, data []byte) (n uint32, st raw.Status) {
+	st = s.answer("write", &in.InHeader, cancel, func(ctx context.Context) error {
+		f, err := s.files.get(in.Fh, in.NodeId)
+		if err != nil {
+			return err
+		}
+		if in.Offset > posix.FileSizeMax || uint64(len(data)) > posix.FileSizeMax-in.Offset {
+			return posix.E("write", posix.EFBIG, nil)
+		}
+		if in.WriteFlags&raw.WRITE_KILL_SUIDGID != 0 && s.known.mayBeSetID(f.Ino()) {
+			if err := s.stranger(ctx, in); err != nil {
+				return err
+			}
+		}
+		took, err := f.Write(ctx, data, in.Offset)
+		n = uint32(took)
+		if err == nil && (f.sync || in.Flags&synced != 0) {
+			err = f.Sync(ctx)
+		} else if took > 0 {
+			err = nil // a short write; the error comes with the next
+		}
+		return err
+	})
+	if st != raw.OK {
+		return 0, st
+	}
+	return n, st
+}
+
+// stranger clears the set-id bits before a write by one who may not keep them.
+func (s *server) stranger(ctx context.Context, in *raw.WriteIn) error {
+	return s.as(s.caller(in.Uid, in.Gid, in.Pid), true, func(ns posix.Namespace) error {
+		a, err := s.over(ns).Setattr(ctx, posix.Ino(in.NodeId), posix.SetAttr{Set: posix.SetKillPriv})
+		if err == nil {
+			s.known.see(a)
+		}
+		return err
+	})
+}
+
+// Flush is close(2) of one descriptor: what was written is committed, and a
+// delayed error is told to the one who closes.
+func (s *server) Flush(cancel <-chan struct{}, in *raw.FlushIn) raw.Status {
+	return s.onFile("flush", &in.InHeader, cancel, in.Fh, (*file.Handle).Flush)
+}
+
+func (s *server) Fsync(cancel <-chan struct{}, in *raw.FsyncIn) raw.Status {
+	return s.onFile("fsync", &in.InHeader, cancel, in.Fh, (*file.Handle).Sync)
+}
+
+func (s *server) onFile(op string, h *raw.InHeader, cancel <-chan struct{}, fh uint64, f func(*file.Handle, context.Context) error) raw.Status {
+	return s.answer(op, h, cancel, func(ctx context.Context) error {
+		x, err := s.files.get(fh, h.NodeId)
+		if err != nil {
+			return err
+		}
+		return f(x.Handle, ctx)
+	})
+}
+
+// Release is the last close of a handle, a mapping included. Nobody waits for
+// it and nobody can interrupt it.
+func (s *server) Release(_ <-chan struct{}, in *raw.ReleaseIn) {
+	s.answer("release", &in.InHeader, nil, func(ctx context.Context) error {
+		f, ok := s.files.remove(in.Fh)
+		if !ok {
+			return posix.E("release", posix.EBADF, nil)
+		}
+		return f.Close(ctx)
+	})
+}

@@ -1,0 +1,91 @@
+package fuse
+
+import (
+	"context"
+
+	raw "github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// Lookup finds a name. A name that is not there may be remembered, if so
+// configured: then the answer is the node 0 with a timeout.
+func (s *server) Lookup(cancel <-chan struct{}, h *raw.InHeader, name string, out *raw.EntryOut) raw.Status {
+	return s.meta("lookup", h, cancel, func(ctx context.Context, ns posix.Namespace) error {
+		if e := posix.CheckName(name); e != 0 && e != posix.EEXIST { // the dots, which exports of NFS look up
+			return posix.E("lookup", e, nil)
+		}
+		a, err := ns.Lookup(ctx, posix.Ino(h.NodeId), name)
+		if t := s.Options.NegativeTimeout; t > 0 && err != nil && posix.ErrnoOf(err) == posix.ENOENT {
+			out.NodeId = 0
+			out.SetEntryTimeout(t)
+			return nil
+		}
+		return s.made(out, a, err)
+	})
+}
+
+// Mkdir and the others that follow carry the umask beside the mode, because
+// of CAP_DONT_MASK: the server applies it, unless a default ACL forbids.
+func (s *server) Mkdir(cancel <-chan struct{}, in *raw.MkdirIn, name string, out *raw.EntryOut) raw.Status {
+	mode, umask := modes(in.Mode, in.Umask)
+	return s.named("mkdir", &in.InHeader, cancel, name, mode&posix.SetGID != 0, func(ctx context.Context, ns posix.Namespace) error {
+		a, err := ns.Mkdir(ctx, posix.Ino(in.NodeId), name, mode.Perm(), umask)
+		return s.made(out, a, err)
+	})
+}
+
+func (s *server) Mknod(cancel <-chan struct{}, in *raw.MknodIn, name string, out *raw.EntryOut) raw.Status {
+	mode, umask := modes(in.Mode, in.Umask)
+	return s.named("mknod", &in.InHeader, cancel, name, mode&posix.SetGID != 0, func(ctx context.Context, ns posix.Namespace) error {
+		a, err := ns.Mknod(ctx, posix.Ino(in.NodeId), name, mode, umask, in.Rdev)
+		return s.made(out, a, err)
+	})
+}
+
+func (s *server) Symlink(cancel <-chan struct{}, h *raw.InHeader, target, name string, out *raw.EntryOut) raw.Status {
+	return s.named("symlink", h, cancel, name, false, func(ctx context.Context, ns posix.Namespace) error {
+		a, err := ns.Symlink(ctx, posix.Ino(h.NodeId), name, target)
+		return s.made(out, a, err)
+	})
+}
+
+func (s *server) Link(cancel <-chan struct{}, in *raw.LinkIn, name string, out *raw.EntryOut) raw.Status {
+	return s.named("link", &in.InHeader, cancel, name, false, func(ctx context.Context, ns posix.Namespace) error {
+		a, err := ns.Link(ctx, posix.Ino(in.Oldnodeid), posix.Ino(in.NodeId), name)
+		return s.made(out, a, err)
+	})
+}
+
+func (s *server) Unlink(cancel <-chan struct{}, h *raw.InHeader, name string) raw.Status {
+	return s.named("unlink", h, cancel, name, false, func(ctx context.Context, ns posix.Namespace) error {
+		return ns.Unlink(ctx, posix.Ino(h.NodeId), name)
+	})
+}
+
+func (s *server) Rmdir(cancel <-chan struct{}, h *raw.InHeader, name string) raw.Status {
+	return s.named("rmdir", h, cancel, name, false, func(ctx context.Context, ns posix.Namespace) error {
+		return ns.Rmdir(ctx, posix.Ino(h.NodeId), name)
+	})
+}
+
+// Rename answers EINVAL for flags that it does not know, RENAME_WHITEOUT
+// among them, and for the two that exclude each other.
+func (s *server) Rename(cancel <-chan struct{}, in *raw.RenameIn, name, newName string) raw.Status {
+	return s.named("rename", &in.InHeader, cancel, name, false, func(ctx context.Context, ns posix.Namespace) error {
+		const both = posix.RenameNoReplace | posix.RenameExchange
+		flags := posix.RenameFlags(in.Flags)
+		if flags&^both != 0 || flags == both {
+			return posix.E("rename", posix.EINVAL, nil)
+		}
+		if e := posix.CheckName(newName); e != 0 {
+			return posix.E("rename", e, nil)
+		}
+		return ns.Rename(ctx, posix.Ino(in.NodeId), name, posix.Ino(in.Newdir), newName, flags)
+	})
+}
+
+// modes reads the mode and umask of a request.
+func modes(mode, umask uint32) (posix.Mode, posix.Mode) {
+	return posix.Mode(mode) & (posix.TypeMask | posix.PermMask), posix.Mode(umask) & 0o777
+}

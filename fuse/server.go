@@ -1,0 +1,71 @@
+package fuse
+
+import (
+	"context"
+
+	raw "github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// server answers the kernel. What it does not implement is answered ENOSYS by
+// the embedded default, after which the kernel does it by itself or refuses it
+// for good: copy_file_range by reading and writing, fallocate and O_TMPFILE
+// with EOPNOTSUPP, SEEK_DATA as if there were no holes, ioctl with ENOTTY.
+// Locks are the kernel's own as long as the capability is not asked for.
+type server struct {
+	raw.RawFileSystem
+	Config
+
+	files table[*openFile]
+	dirs  table[*openDir]
+	known known
+}
+
+func newServer(c Config) *server {
+	return &server{RawFileSystem: raw.NewDefaultRawFileSystem(), Config: c.fill()}
+}
+
+func (s *server) String() string { return fsName }
+
+// over is ns with what this mount has written and not yet committed showing.
+func (s *server) over(ns posix.Namespace) posix.Namespace { return s.Files.Over(ns) }
+
+// meta is ask for an operation on metadata.
+func (s *server) meta(op string, h *raw.InHeader, cancel <-chan struct{}, f func(context.Context, posix.Namespace) error) raw.Status {
+	return s.ask(op, h, cancel, false, func(ctx context.Context, ns posix.Namespace) error { return f(ctx, s.over(ns)) })
+}
+
+// named is meta for an operation that makes or removes name. The kernel sends
+// names up to 1024 bytes, and a hostile one sends anything.
+func (s *server) named(op string, h *raw.InHeader, cancel <-chan struct{}, name string, groups bool, f func(context.Context, posix.Namespace) error) raw.Status {
+	return s.ask(op, h, cancel, groups, func(ctx context.Context, ns posix.Namespace) error {
+		if e := posix.CheckName(name); e != 0 {
+			return posix.E(op, e, nil)
+		}
+		return f(ctx, s.over(ns))
+	})
+}
+
+// made fills out with the attributes of what an operation made.
+func (s *server) made(out *raw.EntryOut, a posix.Attr, err error) error {
+	if err == nil {
+		s.entry(a, out)
+	}
+	return err
+}
+
+// Forget is the kernel dropping a node. Numbers are never reused, so there is
+// nothing to count; its pages are gone, and so is what is known of it.
+func (s *server) Forget(node, _ uint64) { s.known.forget(posix.Ino(node)) }
+
+// OnUnmount closes what the kernel left open, as it does when the connection
+// is cut. It is called after the last request.
+func (s *server) OnUnmount() {
+	for _, f := range s.files.drain() {
+		if err := f.Close(context.Background()); err != nil {
+			s.Log.Warn("close at unmount", "ino", f.Ino(), "err", err)
+		}
+	}
+	s.dirs.drain()
+}
