@@ -2,6 +2,7 @@ package acl
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -66,54 +67,48 @@ func (l ACL) withBase(o ACL) ACL {
 
 // edit is the list after those changes that are about its kind.
 func (l ACL) edit(changes []Change, def bool, m posix.Mode, rule MaskRule) (ACL, error) {
-	edited, given := false, false
+	n, edited, given := l.clone(), false, false
 	for _, c := range changes {
 		if c.Default != def {
 			continue
 		}
 		edited = true
 		given = given || c.Entry.Tag == Mask
-		if l = l.apply(c, m); len(l) > MaxEntries+1 {
-			break // Valid says so
+		if n.apply(c, m); len(n) > MaxEntries+1 {
+			break // more will not make it valid, and costs time
 		}
 	}
-	if !edited || def && len(l) == 0 { // no entry is left: no default ACL
-		return l.orNone(), nil
+	switch {
+	case !edited:
+		return n, nil
+	case def && len(n) == 0: // none is left: no default ACL
+		return nil, nil
 	}
-	l = l.Sort()
+	n = n.Sort()
 	if rule == MaskUnion || rule == MaskUnlessGiven && !given {
-		l = l.WithMask()
+		n = n.WithMask()
 	}
-	if err := l.Valid(); err != nil {
+	if err := n.Valid(); err != nil {
 		return nil, err
 	}
-	return l, nil
+	return n, nil
 }
 
-// orNone is nil for a list without entries.
-func (l ACL) orNone() ACL {
-	if len(l) == 0 {
-		return nil
-	}
-	return l
-}
-
-// apply is the list, not sorted, after one change.
-func (l ACL) apply(c Change, m posix.Mode) ACL {
+// apply makes one change to the list in its place, and leaves it unsorted.
+func (l *ACL) apply(c Change, m posix.Mode) {
 	if c.CondExec && (m.IsDir() || l.execs()) {
 		c.Entry.Perm |= posix.MayExec
 	}
-	n, i := l.clone(), l.find(c.Entry.Tag, c.Entry.ID)
+	i := l.find(c.Entry.Tag, c.Entry.ID)
 	switch {
 	case c.Remove && i >= 0:
-		return append(n[:i], n[i+1:]...)
+		*l = slices.Delete(*l, i, i+1)
 	case c.Remove:
-		return n
 	case i >= 0:
-		n[i] = c.Entry
-		return n
+		(*l)[i] = c.Entry
+	default:
+		*l = append(*l, c.Entry)
 	}
-	return append(n, c.Entry)
 }
 
 // execs reports whether some entry holds execute.
