@@ -1,0 +1,195 @@
+package namespace
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/server/engine"
+)
+
+// formatVersion is that of the whole: keys and what they mean. Each record has
+// its own version beside it.
+const formatVersion = 1
+
+// ErrFormat is the answer of Open to a store that this wardfs must not touch.
+var ErrFormat = errors.New("namespace: the store can't be used")
+
+// Open opens the namespace in cfg.Engine, and makes an empty one in an empty
+// engine. A store of a newer format, or with keys that are no namespace's, is
+// ErrFormat. A namespace that was there begins with a time of grace, in which
+// nothing without a name is deleted, until Recovered.
+func Open(ctx context.Context, cfg Config) (*Tree, error) {
+	t := &Tree{cfg: cfg.withDefaults(), eng: cfg.Engine, step: 4096}
+	t.log = t.cfg.Log
+	t.inos.turn = make(chan struct{}, 1)
+	var seed [20]byte
+	if _, err := io.ReadFull(t.cfg.Rand, seed[:]); err != nil {
+		return nil, fmt.Errorf("namespace: random bytes: %w", err)
+	}
+	t.gen = uint64(binary.BigEndian.Uint32(seed[16:])) | 1
+	fresh := false
+	err := t.eng.Update(ctx, func(tx engine.Tx) (err error) {
+		if fresh, err = isFresh(tx); fresh {
+			t.format(tx, seed[:16])
+		}
+		return err
+	})
+	if err == nil {
+		err = t.load(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open namespace: %w", err)
+	}
+	t.opens = newOpens(!fresh)
+	return t, nil
+}
+
+// isFresh reports whether the store is empty, or answers why it is no
+// namespace for us.
+func isFresh(r engine.Reader) (bool, error) {
+	b, ok, err := r.Get(metaFormat)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		other := false
+		err := r.Scan(nil, nil, func(_, _ []byte) bool {
+			other = true
+			return false
+		})
+		if other && err == nil {
+			err = fmt.Errorf("%w: it holds something else than a namespace", ErrFormat)
+		}
+		return !other, err
+	}
+	v, n := binary.Uvarint(b)
+	switch {
+	case n <= 0 || v == 0:
+		return false, fmt.Errorf("%w: its format version is damaged", ErrFormat)
+	case v > formatVersion:
+		return false, fmt.Errorf("%w: it has format %d and this wardfs knows up to %d: use a newer wardfs",
+			ErrFormat, v, formatVersion)
+	}
+	return false, nil
+}
+
+// format makes the root and what else an empty namespace has.
+func (t *Tree) format(tx engine.Tx, hashKey []byte) {
+	now := t.now()
+	root := &inode{parent: posix.RootIno}
+	root.Attr = posix.Attr{
+		Ino: posix.RootIno, Gen: t.gen, Mode: posix.TypeDir | t.cfg.Root.Mode.Perm(), Nlink: 2,
+		UID: t.cfg.Root.UID, GID: t.cfg.Root.GID,
+		Atime: now, Mtime: now, Ctime: now, Btime: now, Change: 1,
+	}
+	tx.Put(inodeKey(root.Ino), root.encode())
+	tx.Put(metaFormat, binary.AppendUvarint(nil, formatVersion))
+	tx.Put(metaHash, hashKey)
+	tx.Put(metaIno, encodeCount(int64(posix.RootIno)+1))
+	tx.Put(metaFiles, encodeCount(1))
+}
+
+// load reads what the tree keeps in memory.
+func (t *Tree) load(ctx context.Context) error {
+	return t.eng.View(ctx, func(r engine.Reader) error {
+		key, _, err := r.Get(metaHash)
+		if err != nil {
+			return err
+		}
+		if len(key) != 16 {
+			return fmt.Errorf("%w: the key of its directories is damaged", ErrFormat)
+		}
+		t.hash = hashName(binary.BigEndian.Uint64(key), binary.BigEndian.Uint64(key[8:]))
+		bound, err := count(r, metaIno)
+		if err != nil {
+			return err
+		}
+		t.inos.free, t.inos.bound = bound, bound
+		files, err := count(r, metaFiles)
+		t.files.Store(int64(files))
+		return err
+	})
+}
+
+func encodeCount(n int64) []byte { return binary.AppendUvarint(nil, uint64(max(n, 1))) }
+
+func count(r engine.Reader, key []byte) (uint64, error) {
+	b, _, err := r.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	v, n := binary.Uvarint(b)
+	if n <= 0 || n != len(b) {
+		return 0, fmt.Errorf("%w: its %s is damaged", ErrFormat, key[1:])
+	}
+	return v, nil
+}
+
+// inos gives away inode numbers. The store knows a number below which all may
+// have been given away; memory knows which are left. A crash wastes what is
+// left, so that no number is ever given twice.
+type inos struct {
+	mu          sync.Mutex
+	free, bound uint64        // [free, bound) may be given away
+	turn        chan struct{} // held by the one who moves the bound
+}
+
+// inosAtOnce is how many numbers are reserved in one transaction.
+const inosAtOnce = 1024
+
+// next answers a number that was never answered before.
+func (i *inos) next(ctx context.Context, t *Tree) (posix.Ino, error) {
+	for {
+		if ino := i.take(); ino != 0 {
+			return ino, nil
+		}
+		select {
+		case i.turn <- struct{}{}:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		}
+		err := i.reserve(ctx, t)
+		<-i.turn
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (i *inos) take() posix.Ino {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.free == i.bound {
+		return 0
+	}
+	i.free++
+	return posix.Ino(i.free - 1)
+}
+
+// reserve moves the bound, unless someone did while we waited for our turn.
+// The number of inodes is written down on the way.
+func (i *inos) reserve(ctx context.Context, t *Tree) error {
+	i.mu.Lock()
+	bound, some := i.bound+inosAtOnce, i.free < i.bound
+	i.mu.Unlock()
+	if some {
+		return nil
+	}
+	err := t.eng.Update(ctx, func(tx engine.Tx) error {
+		tx.Put(metaIno, encodeCount(int64(bound)))
+		tx.Put(metaFiles, encodeCount(t.files.Load()))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	i.mu.Lock()
+	i.bound = bound
+	i.mu.Unlock()
+	return nil
+}

@@ -1,0 +1,218 @@
+package namespace
+
+import (
+	"context"
+	"errors"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// firstExtents is how much of a file's layout comes with its open.
+const firstExtents = 256
+
+// Create opens what is there as Open does. The new inode is pinned before it
+// exists, so that it is open from its first moment.
+func (v View) Create(ctx context.Context, dir posix.Ino, name string, mode, umask posix.Mode,
+	h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {
+	for {
+		found, res, err := v.create(ctx, dir, name, mode, umask, h, flags)
+		if found == 0 || err != nil {
+			return res, err
+		}
+		res, err = v.Open(ctx, found, h, flags)
+		if !errors.Is(err, posix.ESTALE) {
+			return res, err
+		}
+		// It was removed since the name was looked up: look again.
+	}
+}
+
+// create makes and opens the file, or answers the inode that is there.
+func (v View) create(ctx context.Context, dir posix.Ino, name string, mode, umask posix.Mode,
+	h posix.Handle, flags posix.OpenFlags) (found posix.Ino, res posix.Opened, err error) {
+	if err := checkOpen(h, flags); err != nil {
+		return 0, res, wrap("create", err)
+	}
+	ino, err := v.t.inos.next(ctx, v.t)
+	if err != nil {
+		return 0, res, wrap("create", err)
+	}
+	if err := v.t.opens.pin(ctx, ino); err != nil {
+		return 0, res, wrap("create", err)
+	}
+	exists := errors.New("namespace: there is such a file")
+	a, again, err := v.update(ctx, opCreate, func(x *txn) (*inode, error) {
+		if dots(name) {
+			return nil, posix.EISDIR
+		}
+		d, err := x.vacant(dir, name)
+		if err == posix.EEXIST && flags&posix.OpenExcl == 0 {
+			_, n, err := x.victim(v, dir, name)
+			if err != nil {
+				return nil, err
+			}
+			found = n.Ino
+			return nil, exists
+		}
+		if err != nil {
+			return nil, err
+		}
+		return x.create(d, name, ino, posix.TypeReg|mode.Perm(), umask, inode{}), nil
+	})
+	switch {
+	case errors.Is(err, exists):
+		v.t.opens.unpin(ino)
+		return found, res, nil
+	case err != nil:
+		v.t.opens.unpin(ino)
+		return 0, res, err
+	case again:
+		v.t.opens.unpin(ino)
+		err = v.adopt(ctx, a.Ino, h, flags)
+	default:
+		err = v.t.opens.add(v.sess, h, openFile{ino, flags, v.cred.UID}, false, false)
+	}
+	if err != nil {
+		return 0, res, wrap("create", err)
+	}
+	return 0, posix.Opened{Attr: a, LayoutEnd: posix.FileSizeMax}, nil
+}
+
+// checkOpen answers EINVAL for an open that no client sends.
+func checkOpen(h posix.Handle, flags posix.OpenFlags) error {
+	if h == 0 || flags&(posix.OpenRead|posix.OpenWrite|posix.OpenExec|posix.OpenDir) == 0 {
+		return posix.EINVAL
+	}
+	return nil
+}
+
+// Open answers EBADF if h is open for another inode or in another way.
+// ESTALE for an inode without a name, unless it is open.
+func (v View) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (res posix.Opened, err error) {
+	if err := checkOpen(h, flags); err != nil {
+		return res, wrap("open", err)
+	}
+	if err := v.t.opens.pin(ctx, ino); err != nil {
+		return res, wrap("open", err)
+	}
+	again := false
+	if flags&posix.OpenTrunc != 0 {
+		res.Attr, again, err = v.openTrunc(ctx, ino, flags)
+		res.LayoutEnd = posix.FileSizeMax
+	}
+	if err == nil && (again || flags&posix.OpenTrunc == 0) {
+		res, err = v.read(ctx, ino, flags, again)
+	}
+	if err != nil {
+		v.t.opens.unpin(ino)
+		return posix.Opened{}, err
+	}
+	err = v.t.opens.add(v.sess, h, openFile{ino, flags, v.cred.UID}, res.Attr.Nlink == 0, again)
+	if err != nil {
+		return posix.Opened{}, wrap("open", err)
+	}
+	return res, nil
+}
+
+// read answers what an open tells, if the caller may open ino or has done so.
+func (v View) read(ctx context.Context, ino posix.Ino, flags posix.OpenFlags, asked bool) (res posix.Opened, err error) {
+	err = v.view(ctx, "open", func(s *snap) error {
+		n, err := s.inode(ino)
+		if err != nil {
+			return err
+		}
+		if !asked {
+			if err := v.mayOpen(n, flags); err != nil {
+				return err
+			}
+		}
+		res.Attr = n.Attr
+		res.LayoutEnd = posix.FileSizeMax
+		if n.Mode.IsReg() && n.Size > 0 {
+			res.Extents, res.LayoutEnd, err = s.layout(ino, 0, posix.FileSizeMax, firstExtents)
+		}
+		return err
+	})
+	return res, err
+}
+
+// openTrunc asks for the open and cuts the file to nothing.
+func (v View) openTrunc(ctx context.Context, ino posix.Ino, flags posix.OpenFlags) (posix.Attr, bool, error) {
+	check := func(s *snap) (*inode, error) {
+		n, err := s.inode(ino)
+		if err != nil {
+			return nil, err
+		}
+		return n, v.mayOpen(n, flags)
+	}
+	if err := v.shrink(ctx, opOpen, ino, 0, check); err != nil {
+		return posix.Attr{}, false, err
+	}
+	return v.update(ctx, opOpen, func(x *txn) (*inode, error) {
+		n, err := check(&x.snap)
+		if err != nil || !n.Mode.IsReg() { // O_TRUNC of a fifo or device does nothing
+			return n, err
+		}
+		return n, x.setattr(n, posix.SetAttr{Set: posix.SetSize})
+	})
+}
+
+// adopt opens again what a Create had made before its answer was lost.
+func (v View) adopt(ctx context.Context, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) error {
+	if err := v.t.opens.pin(ctx, ino); err != nil {
+		return err
+	}
+	nameless := false
+	err := v.view(ctx, "open", func(s *snap) error {
+		n, err := s.inode(ino)
+		if err == nil {
+			nameless = n.Nlink == 0
+		}
+		return err
+	})
+	if err != nil {
+		v.t.opens.unpin(ino)
+		return err
+	}
+	return v.t.opens.add(v.sess, h, openFile{ino, flags, v.cred.UID}, nameless, true)
+}
+
+// Close forgets the handle. If it was the last of an inode without a name,
+// Reclaim finds it.
+func (v View) Close(_ context.Context, h posix.Handle) error {
+	v.t.opens.close(v.sess, h)
+	return nil
+}
+
+// Reopen gives session s back a handle that it had before the server was
+// restarted. Nothing is asked: the server has proof that the session had it.
+// Until Recovered, that holds for inodes without a name too.
+func (t *Tree) Reopen(ctx context.Context, s SessionID, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) error {
+	if err := checkOpen(h, flags); err != nil {
+		return wrap("reopen", err)
+	}
+	return wrap("reopen", t.As(posix.Cred{}).In(s).adopt(ctx, ino, h, flags))
+}
+
+// EndSession closes the session's handles and forgets its reply slots. The
+// caller has seen to it that no request of the session is under way or comes
+// later.
+func (t *Tree) EndSession(ctx context.Context, s SessionID) error {
+	t.opens.closeAll(s)
+	_, err := t.As(posix.Cred{}).run(ctx, func(x *txn) error {
+		var keys [][]byte
+		err := x.r.Scan(key8(keyReply, uint64(s)), key8(keyReply, uint64(s)+1), func(k, _ []byte) bool {
+			keys = append(keys, append([]byte(nil), k...))
+			return true
+		})
+		for _, k := range keys {
+			x.tx.Delete(k)
+		}
+		return err
+	})
+	return wrap("end session", err)
+}
+
+// Recovered ends the time of grace after a restart: what nobody reopened and
+// has no name may go.
+func (t *Tree) Recovered() { t.opens.endGrace() }

@@ -1,0 +1,101 @@
+package namespace
+
+import (
+	"encoding/binary"
+
+	"github.com/dchest/siphash"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// The keys of a namespace. Numbers are big-endian, so that the order of bytes
+// is the order of numbers; docs/format.md draws the same table.
+//
+//	'm' name                        what the namespace is: format, hash, ino, files
+//	'i' ino:8                       inode
+//	'd' dir:8 hash:8 name           entry of a directory, in the order of readdir
+//	'x' ino:8 name                  extended attribute
+//	's' ino:8 end:8                 the extent of the file that ends before byte end
+//	'r' file:8 slice:16             how many extents name the slice
+//	'g' file:8 slice:16             a slice that no extent names any more
+//	'o' ino:8                       an inode without a name
+//	'q' session:8 slot:4            the last change that the slot made
+//
+// Extents of one file never overlap, so the one that ends first after an
+// offset is the first that reaches beyond it: everything that a byte range
+// touches is one short scan, and an append touches nothing.
+const (
+	keyMeta   = 'm'
+	keyInode  = 'i'
+	keyEntry  = 'd'
+	keyXattr  = 'x'
+	keyExtent = 's'
+	keyRef    = 'r'
+	keyFreed  = 'g'
+	keyOrphan = 'o'
+	keyReply  = 'q'
+)
+
+// The names under 'm'.
+var (
+	metaFormat = []byte("mformat") // the version of all of this: formatVersion
+	metaHash   = []byte("mhash")   // 16 random bytes: the key of hashName
+	metaIno    = []byte("mino")    // every number below was or may have been given away
+	metaFiles  = []byte("mfiles")  // how many inodes there were a while ago
+)
+
+func key8(kind byte, a uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kind}, a)
+}
+
+func inodeKey(ino posix.Ino) []byte  { return key8(keyInode, uint64(ino)) }
+func orphanKey(ino posix.Ino) []byte { return key8(keyOrphan, uint64(ino)) }
+
+// entriesFrom is where the entries of dir with at least this hash begin.
+func entriesFrom(dir posix.Ino, hash uint64) []byte {
+	return binary.BigEndian.AppendUint64(key8(keyEntry, uint64(dir)), hash)
+}
+
+func entryKey(dir posix.Ino, hash uint64, name string) []byte {
+	return append(entriesFrom(dir, hash), name...)
+}
+
+func xattrKey(ino posix.Ino, name string) []byte {
+	return append(key8(keyXattr, uint64(ino)), name...)
+}
+
+// extentKey is that of the extent of ino that ends at end; extentsAfter is
+// where those begin that reach beyond off.
+func extentKey(ino posix.Ino, end uint64) []byte {
+	return binary.BigEndian.AppendUint64(key8(keyExtent, uint64(ino)), end)
+}
+
+func extentsAfter(ino posix.Ino, off uint64) []byte { return extentKey(ino, off+1) }
+
+func sliceKey(kind byte, s posix.Slice) []byte {
+	return append(key8(kind, uint64(s.File)), s.ID[:]...)
+}
+
+func replyKey(s SessionID, slot uint32) []byte {
+	return binary.BigEndian.AppendUint32(key8(keyReply, uint64(s)), slot)
+}
+
+// first and second read the numbers that follow the kind in a key.
+func first(key []byte) uint64  { return binary.BigEndian.Uint64(key[1:]) }
+func second(key []byte) uint64 { return binary.BigEndian.Uint64(key[9:]) }
+
+// The cookies of the two dots, which are in no key, and the least of a name.
+const (
+	cookieDot    = 1
+	cookieDotDot = 2
+	hashMin      = 3
+	hashBits     = 62 // so that a cookie, which may be hash+1, is a positive off_t
+)
+
+// hashName is where a name stands in its directory. It is keyed by a secret of
+// the filesystem, so that nobody can choose names that collide.
+func hashName(k0, k1 uint64) func(string) uint64 {
+	return func(name string) uint64 {
+		return max(siphash.Hash(k0, k1, []byte(name))>>(64-hashBits), hashMin)
+	}
+}

@@ -1,0 +1,244 @@
+package namespace
+
+import (
+	"context"
+	"sync"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// opens is the table of what is open. It is in memory alone: after a restart
+// sessions reopen what they had (see Tree.Reopen), and until they had time to
+// do so the table is in grace and nothing is deleted for want of a handle.
+//
+// # Why an open file can't be deleted, nor a deleted one opened
+//
+// Deleting an inode's record is decided inside a transaction that may run
+// more than once and is durable only later; opening reads a snapshot that may
+// be older than what another transaction is about to commit. So the table
+// orders the two by hand, each side saying what it is about to do before it
+// looks:
+//
+//   - An open pins the inode, and only then reads its record in a transaction
+//     that begins after the pin. The pin becomes a handle or is dropped.
+//   - A transaction that takes the last name of an inode asks doom. If there
+//     is a pin or a handle, the answer is no, and the inode becomes an orphan
+//     that keeps its record. Otherwise the inode is doomed until the
+//     transaction has ended, whether committed or not, and its record goes.
+//   - pin waits while the inode is doomed.
+//
+// So either the pin came first, and the record stays; or the doom came first,
+// and the open's transaction begins after the end of the deletion and finds
+// nothing: ESTALE. The pin waits outside of any transaction and while it holds
+// nothing, so no two can wait for each other.
+//
+// An orphan's extents are cut in the same way, doomed meanwhile, a part at a
+// time. An orphan must not be opened once that has begun: therefore an inode
+// without a name may be opened only while a handle to it exists (a second open
+// through /proc/self/fd), for that handle has kept the sweep away since the
+// inode had a name. A pin alone is no such proof.
+type opens struct {
+	mu       sync.Mutex
+	grace    bool
+	nodes    map[posix.Ino]*node
+	sessions map[SessionID]map[posix.Handle]openFile
+}
+
+// node is what the table knows of an inode that is busy in some way.
+type node struct {
+	pins, handles, dooms int
+	spared               chan struct{} // closed when dooms is 0 again
+}
+
+// openFile is one handle.
+type openFile struct {
+	ino   posix.Ino
+	flags posix.OpenFlags
+	uid   posix.UID // who opened it
+}
+
+func (o openFile) may(f posix.OpenFlags) bool { return o.flags&f != 0 }
+
+func newOpens(grace bool) opens {
+	return opens{
+		grace:    grace,
+		nodes:    map[posix.Ino]*node{},
+		sessions: map[SessionID]map[posix.Handle]openFile{},
+	}
+}
+
+func (o *opens) node(ino posix.Ino) *node {
+	n := o.nodes[ino]
+	if n == nil {
+		n = &node{}
+		o.nodes[ino] = n
+	}
+	return n
+}
+
+func (o *opens) settle(ino posix.Ino, n *node) {
+	if *n == (node{}) {
+		delete(o.nodes, ino)
+	}
+}
+
+// pin keeps ino from being deleted until unpin or settleAs. It waits for a
+// deletion under way, and answers ctx's error.
+func (o *opens) pin(ctx context.Context, ino posix.Ino) error {
+	for {
+		o.mu.Lock()
+		n := o.node(ino)
+		if n.dooms == 0 {
+			n.pins++
+			o.mu.Unlock()
+			return nil
+		}
+		spared := n.spared
+		o.mu.Unlock()
+		select {
+		case <-spared:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (o *opens) unpin(ino posix.Ino) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.node(ino)
+	n.pins--
+	o.settle(ino, n)
+}
+
+// add makes a pinned inode open as h. The pin is dropped in any case. nameless
+// says that the inode has no name; trusted that the session is known to have
+// had it open.
+func (o *opens) add(s SessionID, h posix.Handle, f openFile, nameless, trusted bool) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.node(f.ino)
+	n.pins--
+	defer o.settle(f.ino, n)
+	if h == 0 {
+		return posix.EINVAL
+	}
+	if was, ok := o.sessions[s][h]; ok {
+		if was.ino != f.ino || was.flags != f.flags {
+			return posix.EBADF
+		}
+		return nil // the same open, sent again
+	}
+	if nameless && n.handles == 0 && !(trusted && o.grace) {
+		return posix.ESTALE
+	}
+	if o.sessions[s] == nil {
+		o.sessions[s] = map[posix.Handle]openFile{}
+	}
+	o.sessions[s][h] = f
+	n.handles++
+	return nil
+}
+
+// get answers EBADF for what is not open.
+func (o *opens) get(s SessionID, h posix.Handle) (openFile, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	f, ok := o.sessions[s][h]
+	if !ok {
+		return f, posix.EBADF
+	}
+	return f, nil
+}
+
+// reads reports whether uid has dir open for reading in the session.
+func (o *opens) reads(s SessionID, dir posix.Ino, uid posix.UID) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if n := o.nodes[dir]; n == nil || n.handles == 0 {
+		return false
+	}
+	for _, f := range o.sessions[s] {
+		if f.ino == dir && f.uid == uid && f.may(posix.OpenRead) {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *opens) close(s SessionID, h posix.Handle) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if f, ok := o.sessions[s][h]; ok {
+		delete(o.sessions[s], h)
+		o.drop(f.ino)
+	}
+	if len(o.sessions[s]) == 0 {
+		delete(o.sessions, s)
+	}
+}
+
+func (o *opens) closeAll(s SessionID) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, f := range o.sessions[s] {
+		o.drop(f.ino)
+	}
+	delete(o.sessions, s)
+}
+
+func (o *opens) drop(ino posix.Ino) {
+	n := o.node(ino)
+	n.handles--
+	o.settle(ino, n)
+}
+
+// doom reports whether ino may be deleted now, and if so keeps it from being
+// opened until spare.
+func (o *opens) doom(ino posix.Ino) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.grace {
+		return false
+	}
+	n := o.node(ino)
+	if n.pins > 0 || n.handles > 0 {
+		return false
+	}
+	if n.dooms++; n.dooms == 1 {
+		n.spared = make(chan struct{})
+	}
+	return true
+}
+
+func (o *opens) spare(ino posix.Ino) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.node(ino)
+	if n.dooms--; n.dooms == 0 {
+		close(n.spared)
+		n.spared = nil
+	}
+	o.settle(ino, n)
+}
+
+func (o *opens) endGrace() {
+	o.mu.Lock()
+	o.grace = false
+	o.mu.Unlock()
+}
+
+func (o *opens) inGrace() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.grace
+}
+
+// idle reports whether nobody has ino open at this moment; doom has the last
+// word.
+func (o *opens) idle(ino posix.Ino) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.nodes[ino]
+	return n == nil || n.pins == 0 && n.handles == 0
+}

@@ -1,0 +1,279 @@
+package namespace
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// The values of a namespace. Each begins with the version of its form, one
+// byte; numbers are unsigned LEB128 without needless bytes, times a zigzag
+// second and a nanosecond, names and targets run to the end. What decodes
+// re-encodes to the same bytes: there is one form of each value.
+//
+//	inode   1 flags mode nlink uid gid gen size alloc change atime mtime ctime btime
+//	        [rdev] [parent] [acl] [default acl] [target…]   as flags say, in this order
+//	entry   1 type:1 ino                                    type is mode >> 12
+//	extent  1 len from file slice:16 slice-len              its end is in the key
+//	ref     1 count slice-len
+//	freed   1 slice-len
+//	orphan  1
+//	reply   1 op:1 seq ino
+//
+// An inode of a plain file takes about 55 bytes, an extent about 30.
+const recordVersion = 1
+
+// The flags of an inode. A set bit that this wardfs does not know is refused:
+// it means more than can be ignored.
+const (
+	hasRdev    = 1 << iota
+	hasParent  // of a directory
+	hasACL     // number of an interned access ACL
+	hasDefACL  // number of an interned default ACL
+	hasTarget  // of a symbolic link
+	hasCaps    // there is a security.capability, which a write must remove
+	knownFlags = 1<<iota - 1
+)
+
+// errRecord is what every decoder answers.
+var errRecord = errors.New("namespace: record is damaged")
+
+// inode is the record of one, and its number.
+type inode struct {
+	posix.Attr
+	parent posix.Ino // of a directory
+	target string    // of a symbolic link
+	caps   bool
+	// Numbers of interned ACLs; 0 is none. They are stored and carried, and
+	// checked once ACLs are.
+	acl, defACL uint32
+
+	dirty bool // to be written when the transaction ends
+	gone  bool // deleted by this transaction
+}
+
+func (n *inode) flags() (f uint64) {
+	for _, b := range []struct {
+		set bool
+		bit uint64
+	}{
+		{n.Rdev != 0, hasRdev}, {n.parent != 0, hasParent}, {n.acl != 0, hasACL},
+		{n.defACL != 0, hasDefACL}, {n.target != "", hasTarget}, {n.caps, hasCaps},
+	} {
+		if b.set {
+			f |= b.bit
+		}
+	}
+	return f
+}
+
+func (n *inode) encode() []byte {
+	f := n.flags()
+	b := make([]byte, 0, 80+len(n.target))
+	b = append(b, recordVersion)
+	for _, x := range []uint64{f, uint64(n.Mode), uint64(n.Nlink), uint64(n.UID), uint64(n.GID),
+		n.Gen, n.Size, n.Alloc, n.Change} {
+		b = binary.AppendUvarint(b, x)
+	}
+	for _, t := range []posix.Time{n.Atime, n.Mtime, n.Ctime, n.Btime} {
+		b = binary.AppendVarint(b, t.Sec)
+		b = binary.AppendUvarint(b, uint64(t.Nsec))
+	}
+	for _, o := range []uint64{uint64(n.Rdev), uint64(n.parent), uint64(n.acl), uint64(n.defACL)} {
+		if o != 0 {
+			b = binary.AppendUvarint(b, o)
+		}
+	}
+	return append(b, n.target...)
+}
+
+func decodeInode(ino posix.Ino, b []byte) (*inode, error) {
+	d := decoder{b: b}
+	d.version()
+	n := &inode{}
+	n.Ino = ino
+	f := d.num()
+	n.Mode, n.Nlink = posix.Mode(d.num32()), d.num32()
+	n.UID, n.GID = posix.UID(d.num32()), posix.GID(d.num32())
+	n.Gen, n.Size, n.Alloc, n.Change = d.num(), d.num(), d.num(), d.num()
+	for _, t := range []*posix.Time{&n.Atime, &n.Mtime, &n.Ctime, &n.Btime} {
+		*t = d.time()
+	}
+	if f&hasRdev != 0 {
+		n.Rdev = d.num32()
+	}
+	if f&hasParent != 0 {
+		n.parent = posix.Ino(d.num())
+	}
+	if f&hasACL != 0 {
+		n.acl = d.num32()
+	}
+	if f&hasDefACL != 0 {
+		n.defACL = d.num32()
+	}
+	if f&hasTarget != 0 {
+		n.target = string(d.rest())
+	}
+	n.caps = f&hasCaps != 0
+	if f > knownFlags || f != n.flags() {
+		d.bad = true
+	}
+	return n, d.done("inode", uint64(ino))
+}
+
+// entry is what a name names.
+type entry struct {
+	ino posix.Ino
+	typ posix.Mode
+}
+
+func (e entry) encode() []byte {
+	return binary.AppendUvarint([]byte{recordVersion, byte(e.typ >> 12)}, uint64(e.ino))
+}
+
+func decodeEntry(b []byte) (entry, error) {
+	d := decoder{b: b}
+	d.version()
+	t := d.byte()
+	if t > 15 {
+		d.bad = true
+	}
+	e := entry{typ: posix.Mode(t) << 12, ino: posix.Ino(d.num())}
+	return e, d.done("entry of", uint64(e.ino))
+}
+
+// encodeExtent leaves out where e lies: the key says it.
+func encodeExtent(e posix.Extent) []byte {
+	b := make([]byte, 1, 48)
+	b[0] = recordVersion
+	b = binary.AppendUvarint(b, uint64(e.Len))
+	b = binary.AppendUvarint(b, uint64(e.From))
+	b = binary.AppendUvarint(b, uint64(e.Slice.File))
+	b = append(b, e.Slice.ID[:]...)
+	return binary.AppendUvarint(b, uint64(e.Slice.Len))
+}
+
+func decodeExtent(end uint64, b []byte) (posix.Extent, error) {
+	d := decoder{b: b}
+	d.version()
+	e := posix.Extent{Len: d.num32(), From: d.num32()}
+	e.Slice.File = posix.Ino(d.num())
+	copy(e.Slice.ID[:], d.bytes(len(e.Slice.ID)))
+	e.Slice.Len = d.num32()
+	e.Off = end - uint64(e.Len)
+	if e.Off > end || e.Hole() || e.Check() != 0 {
+		d.bad = true
+	}
+	return e, d.done("extent that ends at", end)
+}
+
+// ref is how often a slice is named; freed is one that is not.
+type ref struct {
+	count uint64
+	len   uint32
+}
+
+func (r ref) encode() []byte {
+	b := binary.AppendUvarint([]byte{recordVersion}, r.count)
+	return binary.AppendUvarint(b, uint64(r.len))
+}
+
+func decodeRef(b []byte) (ref, error) {
+	d := decoder{b: b}
+	d.version()
+	r := ref{d.num(), d.num32()}
+	return r, d.done("references", r.count)
+}
+
+func encodeFreed(n uint32) []byte {
+	return binary.AppendUvarint([]byte{recordVersion}, uint64(n))
+}
+
+func decodeFreed(b []byte) (uint32, error) {
+	d := decoder{b: b}
+	d.version()
+	n := d.num32()
+	return n, d.done("freed slice of length", uint64(n))
+}
+
+// reply is the last change that a slot made.
+type reply struct {
+	op  op
+	seq uint64
+	ino posix.Ino // 0: the operation answers no inode
+}
+
+func (r reply) encode() []byte {
+	b := binary.AppendUvarint([]byte{recordVersion, byte(r.op)}, r.seq)
+	return binary.AppendUvarint(b, uint64(r.ino))
+}
+
+func decodeReply(b []byte) (reply, error) {
+	d := decoder{b: b}
+	d.version()
+	r := reply{op: op(d.byte()), seq: d.num(), ino: posix.Ino(d.num())}
+	return r, d.done("reply", r.seq)
+}
+
+// decoder reads a record. What it can't read is zero and makes it bad.
+type decoder struct {
+	b   []byte
+	bad bool
+}
+
+func (d *decoder) bytes(n int) []byte {
+	if len(d.b) < n {
+		d.bad, d.b = true, nil
+		return make([]byte, n)
+	}
+	p := d.b[:n]
+	d.b = d.b[n:]
+	return p
+}
+
+func (d *decoder) byte() byte { return d.bytes(1)[0] }
+
+func (d *decoder) version() {
+	if d.byte() != recordVersion {
+		d.bad = true
+	}
+}
+
+func (d *decoder) rest() []byte { return d.bytes(len(d.b)) }
+
+func (d *decoder) num() uint64 {
+	x, n := binary.Uvarint(d.b)
+	if n <= 0 || n > 1 && d.b[n-1] == 0 { // cut, too big, or longer than need be
+		d.bad = true
+		return 0
+	}
+	d.b = d.b[n:]
+	return x
+}
+
+func (d *decoder) num32() uint32 {
+	x := d.num()
+	if x>>32 != 0 {
+		d.bad = true
+	}
+	return uint32(x)
+}
+
+func (d *decoder) time() posix.Time {
+	z := d.num() // zigzag, as binary.AppendVarint writes it
+	t := posix.Time{Sec: int64(z>>1) ^ -int64(z&1), Nsec: d.num32()}
+	if t.Nsec >= 1e9 {
+		d.bad = true
+	}
+	return t
+}
+
+// done answers whether all was read and well, else which record was not.
+func (d *decoder) done(what string, which uint64) error {
+	if d.bad || len(d.b) != 0 {
+		return fmt.Errorf("%w: %s %d", errRecord, what, which)
+	}
+	return nil
+}
