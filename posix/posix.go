@@ -298,3 +298,11 @@ type Namespace interface {
 
 	Statfs(ctx context.Context, ino Ino) (Statfs, error)
 }
+
+// Change is what a cache must forget: an inode's attributes and bytes, and
+// where Dir is set, what Name in it names.
+type Change struct {
+	Ino  Ino
+	Dir  Ino
+	Name string
+}

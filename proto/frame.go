@@ -17,7 +17,7 @@ import (
 //
 // The bytes stay out of protobuf so that they are not copied on their way.
 type Frame struct {
-	Header BlockHeader
+	Header *BlockHeader
 	// Data is the block's bytes in a frame to send, gRPC's from then on. In a
 	// received one it is the whole message: see Pieces, Len and Free.
 	Data mem.BufferSlice
@@ -53,10 +53,10 @@ func (codec) Unmarshal(data mem.BufferSlice, v any) error {
 }
 
 func (f *Frame) marshal() (mem.BufferSlice, error) {
-	n := proto.Size(&f.Header)
+	n := proto.Size(f.Header)
 	head := make([]byte, 4, 4+n)
 	binary.BigEndian.PutUint32(head, uint32(n))
-	head, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(head, &f.Header)
+	head, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(head, f.Header)
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +79,8 @@ func (f *Frame) unmarshal(data mem.BufferSlice) error {
 	}
 	head := make([]byte, n)
 	r.Read(head)
-	f.Header.Reset()
-	if err := proto.Unmarshal(head, &f.Header); err != nil {
+	f.Header = new(BlockHeader)
+	if err := proto.Unmarshal(head, f.Header); err != nil {
 		return err
 	}
 	data.Ref()

@@ -47,8 +47,7 @@ func (w wire) Blocks(st grpc.ServerStream) error {
 func (s *Server) block(ctx context.Context, in *proto.Frame) *proto.Frame {
 	defer in.Free()
 	start := time.Now()
-	out := &proto.Frame{}
-	out.Header.Id = in.Header.GetId()
+	out := &proto.Frame{Header: &proto.BlockHeader{Id: in.Header.GetId()}}
 	var err error
 	var op string
 	switch in.Header.GetOp() {
@@ -90,7 +89,7 @@ func (s *Server) right(op string, h *proto.BlockHeader, want posix.OpenFlags) (p
 }
 
 func (s *Server) put(ctx context.Context, in *proto.Frame) error {
-	id, err := s.right("put", &in.Header, posix.OpenWrite)
+	id, err := s.right("put", in.Header, posix.OpenWrite)
 	if err != nil {
 		return err
 	}
@@ -101,7 +100,7 @@ func (s *Server) put(ctx context.Context, in *proto.Frame) error {
 }
 
 func (s *Server) get(ctx context.Context, in *proto.Frame) (mem.BufferSlice, error) {
-	id, err := s.right("get", &in.Header, posix.OpenRead|posix.OpenWrite|posix.OpenExec)
+	id, err := s.right("get", in.Header, posix.OpenRead|posix.OpenWrite|posix.OpenExec)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +118,7 @@ func (s *Server) get(ctx context.Context, in *proto.Frame) (mem.BufferSlice, err
 }
 
 func (s *Server) sync(ctx context.Context, in *proto.Frame) error {
-	if _, err := s.right("sync", &in.Header, posix.OpenWrite); err != nil {
+	if _, err := s.right("sync", in.Header, posix.OpenWrite); err != nil {
 		return err
 	}
 	return s.blockError("sync", posix.BlockID{}, s.c.Blocks.Sync(ctx))

@@ -1,0 +1,227 @@
+// Package client is the mount's side of wardfs without the kernel: a session
+// with a server, its namespace as each caller sees it, and the bytes of files.
+// Package fuse shows it to the kernel.
+//
+//	m, err := client.Connect(ctx, client.Config{Servers: []string{"host:7470"}, TLS: t, User: "user1"})
+//	attr, err := m.As(cred).Lookup(ctx, posix.RootIno, "home")
+package client
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/wardfs/wardfs/client/blocks"
+	"github.com/wardfs/wardfs/client/file"
+	"github.com/wardfs/wardfs/client/remote"
+	"github.com/wardfs/wardfs/client/session"
+	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/identity/simple"
+	"github.com/wardfs/wardfs/identity/x509"
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/proto"
+)
+
+// Config is what a Mount needs.
+type Config struct {
+	Servers []string    // "host:port", tried in turn; at least one
+	TLS     *tls.Config // required
+	// Mechanism is identity.Simple, the default, or identity.X509.
+	Mechanism string
+	User      string // whom SIMPLE states
+	Trusted   bool   // state the caller of each call; the server must agree
+
+	Name    string // for people: host and mount point
+	Release string // for people: the version
+
+	Memory  int64         // bytes of buffered data; default 256 MiB
+	Timeout time.Duration // how long a soft mount waits for a server; default 60 s
+	Soft    bool
+
+	Log *slog.Logger
+}
+
+// Mount is a session with what stands on it. It is safe for concurrent use.
+type Mount struct {
+	c       Config
+	session *session.Session
+	blocks  *blocks.Client
+	files   *file.Files
+
+	mu     sync.Mutex
+	conns  map[string]*grpc.ClientConn // by lane and server
+	recall func([]posix.Change, bool)
+}
+
+// Connect opens a session with the first server that answers. Its error names
+// the cause, and through Hint() the next step.
+func Connect(ctx context.Context, c Config) (*Mount, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if len(c.Servers) == 0 || c.TLS == nil {
+		return nil, errors.New("client: a server and a TLS configuration are needed")
+	}
+	prover, err := c.prover()
+	if err != nil {
+		return nil, err
+	}
+	m := &Mount{c: c, conns: map[string]*grpc.ClientConn{}}
+	m.session, err = session.Open(ctx, session.Config{
+		Dial: func(_ context.Context, attempt int) (*grpc.ClientConn, string, error) {
+			server := c.Servers[attempt%len(c.Servers)]
+			conn, err := m.conn("session", server)
+			return conn, server, err
+		},
+		Explain: m.explain, Servers: len(c.Servers), Prover: prover, Trusted: c.Trusted, Client: c.Name, Release: c.Release,
+		Soft: c.Soft, Timeout: c.Timeout, Recall: m.recalled, Lost: m.lost, Log: c.Log,
+	})
+	if err != nil {
+		m.hangUp()
+		return nil, err
+	}
+	m.blocks = blocks.New(blocks.Config{
+		Dial: func(_ context.Context, i int) (*grpc.ClientConn, error) {
+			return m.conn(fmt.Sprint("blocks ", i), m.session.State().Server)
+		},
+		Soft: c.Soft, Timeout: c.Timeout,
+	})
+	m.mu.Lock()
+	m.files = file.New(file.Config{Blocks: m.blocks, Memory: c.Memory, Log: c.Log})
+	m.mu.Unlock()
+	return m, nil
+}
+
+func (c Config) prover() (identity.Prover, error) {
+	switch c.Mechanism {
+	case identity.X509:
+		return x509.Prover{}, nil
+	case identity.Simple, "":
+		if err := identity.CheckName(c.User); err != nil {
+			return nil, fmt.Errorf("client: user %q: %w", c.User, err)
+		}
+		return simple.Prover{Name: c.User}, nil
+	}
+	return nil, fmt.Errorf("client: mechanism %q is not known; there are %s and %s", c.Mechanism, identity.Simple, identity.X509)
+}
+
+// conn is the connection of a lane to a server; gRPC keeps it up.
+func (m *Mount) conn(lane, server string) (*grpc.ClientConn, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := lane + " " + server
+	if c, ok := m.conns[key]; ok {
+		c.ResetConnectBackoff() // whoever asks has waited
+		return c, nil
+	}
+	c, err := grpc.NewClient("passthrough:///"+server,
+		grpc.WithTransportCredentials(credentials.NewTLS(m.c.TLS)),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec()),
+			grpc.MaxCallRecvMsgSize(proto.MaxMessage), grpc.MaxCallSendMsgSize(proto.MaxMessage)),
+		grpc.WithInitialWindowSize(4<<20), grpc.WithInitialConnWindowSize(8<<20),
+		grpc.WithWriteBufferSize(256<<10), grpc.WithReadBufferSize(256<<10),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+	)
+	if err != nil {
+		return nil, err
+	}
+	m.conns[key] = c
+	return c, nil
+}
+
+// refused is a server's no, in its own words.
+type refused struct {
+	server string
+	err    error
+}
+
+func (r *refused) Error() string {
+	return r.server + ": " + strings.TrimPrefix(r.err.Error(), "hello: "+posix.ErrnoOf(r.err).Error()+": ")
+}
+func (r *refused) Unwrap() error { return r.err }
+
+// explain says plainly why a stream could not be had: what the server
+// answered, or what a fresh handshake finds out where gRPC has only text.
+func (m *Mount) explain(ctx context.Context, err error, server string) error {
+	if e := (*posix.Error)(nil); errors.As(err, &e) {
+		return &refused{server, err}
+	}
+	if cause := certs.Probe(ctx, server, m.c.TLS); cause != nil {
+		return cause
+	}
+	return fmt.Errorf("%s: %w", server, err)
+}
+
+// As is the namespace as that caller sees it; a mount that is not trusted acts
+// as its principal for every caller.
+func (m *Mount) As(c posix.Cred) posix.Namespace { return remote.As(m.session, c) }
+
+// Files is the bytes of the mount's files.
+func (m *Mount) Files() *file.Files { return m.files }
+
+// OnRecall says who is told what others have changed; everything means all.
+func (m *Mount) OnRecall(f func(changes []posix.Change, everything bool)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.recall = f
+}
+
+func (m *Mount) recalled(changes []posix.Change, everything bool) {
+	m.mu.Lock()
+	f, files := m.recall, m.files
+	m.mu.Unlock()
+	if files != nil {
+		for _, c := range changes {
+			files.Invalidate(c.Ino)
+		}
+	}
+	if f != nil {
+		f(changes, everything)
+	}
+}
+
+// lost is called when every open file has gone stale.
+func (m *Mount) lost() {
+	m.recalled(nil, true)
+}
+
+// Status is a mount for people and for --json.
+type Status struct {
+	Session session.State `json:"session"`
+	Files   file.Stats    `json:"files"`
+}
+
+// Status answers how the mount stands.
+func (m *Mount) Status() Status { return Status{m.session.State(), m.files.Stats()} }
+
+// Close commits what is buffered, as far as ctx lets it, and ends the session.
+func (m *Mount) Close(ctx context.Context) error {
+	err := m.files.SyncAll(ctx)
+	m.blocks.Close()
+	err = errors.Join(err, m.session.Close())
+	m.hangUp()
+	return err
+}
+
+func (m *Mount) hangUp() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.conns {
+		c.Close()
+	}
+}

@@ -1,0 +1,287 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/proto"
+)
+
+// shakeTime bounds one attempt at a handshake.
+const shakeTime = 20 * time.Second
+
+// stream is one gRPC stream of the session, under one epoch.
+type stream struct {
+	st     grpc.ClientStream
+	epoch  uint64
+	server string
+	end    context.CancelFunc
+
+	sending sync.Mutex // gRPC allows one sender at a time
+}
+
+func (st *stream) send(m *proto.ToServer) error {
+	st.sending.Lock()
+	defer st.sending.Unlock()
+	return st.st.SendMsg(m)
+}
+
+// call sends c under this stream's epoch.
+func (st *stream) call(c *call) error {
+	m := &proto.Call{Cred: c.msg.Cred, Slot: c.msg.Slot, Seq: c.msg.Seq, Op: c.msg.Op, Epoch: st.epoch}
+	return st.send(&proto.ToServer{Id: c.id, Body: &proto.ToServer_Call{Call: m}})
+}
+
+func (st *stream) cancel(c *call) {
+	st.send(&proto.ToServer{Id: c.id, Body: &proto.ToServer_Cancel{Cancel: &proto.Cancel{}}})
+}
+
+// bye ends the session and waits, not for long, until the server has seen it.
+func (st *stream) bye() {
+	st.send(&proto.ToServer{Body: &proto.ToServer_Bye{Bye: &proto.Bye{}}})
+	st.st.CloseSend()
+	select {
+	case <-st.st.Context().Done(): // receive has seen the end
+	case <-time.After(2 * time.Second):
+	}
+}
+
+// attach opens a stream, shakes hands, takes back the handles and sends again
+// what waits. From then on the stream is s.up.
+func (s *Session) attach(ctx context.Context, attempt int) (*stream, error) {
+	conn, server, err := s.c.Dial(ctx, attempt)
+	if err != nil {
+		return nil, err
+	}
+	streamCtx, end := context.WithCancel(context.WithoutCancel(ctx))
+	late := time.AfterFunc(shakeTime, end)
+	defer late.Stop()
+	defer context.AfterFunc(ctx, end)()
+	st := &stream{server: server, end: end}
+	if st.st, err = conn.NewStream(streamCtx, &proto.SessionStream, proto.SessionMethod); err == nil {
+		err = s.shake(ctx, st)
+	}
+	if err != nil {
+		end()
+		return nil, s.c.Explain(ctx, err, server)
+	}
+	return st, nil
+}
+
+// shake does the handshake and what follows from it.
+func (s *Session) shake(ctx context.Context, st *stream) error {
+	proof, err := s.c.Prover.Prove(ctx, channel(st.st.Context()))
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	hello := &proto.Hello{
+		Version: proto.Version, Mechanism: s.c.Prover.Mechanism(), Proof: proof, Trusted: s.c.Trusted,
+		Session: s.id, Secret: s.secret, Client: s.c.Client, Release: s.c.Release,
+	}
+	s.mu.Unlock()
+	if err := st.st.SendMsg(&proto.ToServer{Body: &proto.ToServer_Hello{Hello: hello}}); err != nil {
+		return receiveError(st, err)
+	}
+	m := new(proto.ToClient)
+	if err := st.st.RecvMsg(m); err != nil {
+		return err
+	}
+	w := m.GetWelcome()
+	switch {
+	case w == nil:
+		return posix.E("hello", posix.EPROTO, errors.New("the first answer is no welcome"))
+	case w.GetErrno() != 0:
+		err := proto.Failure("hello", w.GetErrno(), w.GetMessage())
+		if errors.Is(err, posix.ESTALE) && hello.Session != 0 {
+			s.lost()
+		}
+		return err
+	case w.GetVersion() != proto.Version:
+		return posix.E("hello", posix.EPROTO, fmt.Errorf("the server speaks version %d of the protocol, this client %d", w.GetVersion(), proto.Version))
+	}
+	st.epoch = w.GetEpoch()
+	return s.welcome(st, w)
+}
+
+// receiveError finds what the server said when it broke off a stream that was
+// being sent to.
+func receiveError(st *stream, sent error) error {
+	if err := st.st.RecvMsg(new(proto.ToClient)); err != nil {
+		return err
+	}
+	return sent
+}
+
+func channel(ctx context.Context) identity.Channel {
+	var c identity.Channel
+	if p, ok := peer.FromContext(ctx); ok {
+		c.Remote = p.Addr
+		if info, ok := p.AuthInfo.(credentials.TLSInfo); ok {
+			c.TLS = info.State
+		}
+	}
+	return c
+}
+
+// welcome takes the session over to st.
+func (s *Session) welcome(st *stream, w *proto.Welcome) error {
+	s.mu.Lock()
+	restarted := s.id != 0 && s.boot != w.GetBoot()
+	s.id, s.secret, s.boot = w.GetSession(), w.GetSecret(), w.GetBoot()
+	if s.slots == nil {
+		s.slots = newSlots(max(w.GetSlots(), 1))
+	}
+	s.mu.Unlock()
+	if restarted {
+		s.c.Log.Info("the server has restarted, taking the open files back", "server", st.server)
+		if err := s.reclaim(st); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	var again []*call
+	for _, c := range s.calls {
+		c.sent = true
+		again = append(again, c)
+	}
+	s.up = st
+	s.state = State{
+		Server: st.server, Principal: w.GetPrincipal(), Mechanism: s.c.Prover.Mechanism(), Session: s.id, Epoch: st.epoch,
+		Connected: true, Since: time.Now(), Streams: s.state.Streams + 1, Release: w.GetRelease(),
+	}
+	s.wake()
+	s.mu.Unlock()
+	slices.SortFunc(again, func(a, b *call) int { return int(a.id) - int(b.id) })
+	// In the background: nobody receives yet, and a long queue could fill the windows.
+	go func() {
+		for _, c := range again {
+			st.call(c)
+		}
+	}()
+	return nil
+}
+
+// reclaim opens every handle again on a server that has forgotten them. One
+// that it refuses is gone: later calls answer EBADF.
+func (s *Session) reclaim(st *stream) error {
+	s.mu.Lock()
+	waiting := map[uint64]posix.Handle{}
+	var msgs []*proto.ToServer
+	for h, ticket := range s.tickets {
+		s.next++
+		waiting[s.next] = h
+		msgs = append(msgs, &proto.ToServer{Id: s.next, Body: &proto.ToServer_Call{Call: &proto.Call{
+			Epoch: st.epoch, Cred: &proto.Cred{}, Op: &proto.Call_Reclaim{Reclaim: &proto.Reclaim{Ticket: ticket}},
+		}}})
+	}
+	s.mu.Unlock()
+	go func() {
+		for _, m := range msgs {
+			st.send(m)
+		}
+	}()
+	for len(waiting) > 0 {
+		m := new(proto.ToClient)
+		if err := st.st.RecvMsg(m); err != nil {
+			return err
+		}
+		h, ok := waiting[m.GetId()]
+		if r := m.GetReply(); ok && r != nil {
+			delete(waiting, m.GetId())
+			if err := proto.Failure("reclaim", r.GetErrno(), r.GetMessage()); err != nil {
+				s.c.Log.Error("an open file could not be taken back", "handle", uint64(h), "err", err)
+				s.mu.Lock()
+				delete(s.tickets, h)
+				s.mu.Unlock()
+			}
+		}
+	}
+	return nil
+}
+
+// lost forgets a session that the server knows no more. Calls that may have
+// been applied can't be sent to another session: they fail.
+func (s *Session) lost() {
+	s.mu.Lock()
+	s.c.Log.Error("the server knows the session no more: open files are stale", "session", s.id, "files", len(s.tickets))
+	s.id, s.boot, s.secret = 0, 0, nil
+	clear(s.tickets)
+	var failed []*call
+	for id, c := range s.calls {
+		if c.sent && c.msg.GetSeq() != 0 {
+			failed = append(failed, c)
+			delete(s.calls, id)
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range failed {
+		c.err = fmt.Errorf("%w: the session was lost, and whether this was done is unknown", posix.EIO)
+		close(c.done)
+	}
+	if s.c.Lost != nil {
+		s.c.Lost()
+	}
+}
+
+// receive delivers what comes until the stream ends.
+func (s *Session) receive(ctx context.Context, st *stream) error {
+	defer context.AfterFunc(ctx, st.end)()
+	for {
+		m := new(proto.ToClient)
+		if err := st.st.RecvMsg(m); err != nil {
+			return err
+		}
+		switch b := m.Body.(type) {
+		case *proto.ToClient_Reply:
+			s.deliver(m.Id, b.Reply)
+		case *proto.ToClient_Recall:
+			s.recall(b.Recall)
+		}
+	}
+}
+
+// deliver ends a call. A file's ticket is kept from this moment on: the server
+// may restart before the caller has looked at the reply.
+func (s *Session) deliver(id uint64, r *proto.Reply) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c, ok := s.calls[id]
+	if !ok {
+		return // sent twice and answered twice, or given up
+	}
+	delete(s.calls, id)
+	if r.GetErrno() == 0 {
+		switch op := c.msg.Op.(type) {
+		case *proto.Call_Open:
+			s.tickets[posix.Handle(op.Open.Handle)] = r.GetOpened().GetTicket()
+		case *proto.Call_Create:
+			s.tickets[posix.Handle(op.Create.Handle)] = r.GetOpened().GetTicket()
+		case *proto.Call_Close:
+			delete(s.tickets, posix.Handle(op.Close.Handle))
+		}
+	}
+	c.reply = r
+	close(c.done)
+}
+
+func (s *Session) recall(r *proto.Recall) {
+	if s.c.Recall == nil {
+		return
+	}
+	var changes []posix.Change
+	for _, c := range r.GetChanges() {
+		changes = append(changes, posix.Change{Ino: posix.Ino(c.GetIno()), Dir: posix.Ino(c.GetDir()), Name: string(c.GetName())})
+	}
+	s.c.Recall(changes, r.GetEverything())
+}

@@ -1,0 +1,203 @@
+package proto
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// fill gives every field of a struct a value of its own, so that a conversion
+// that forgets one shows.
+func fill(v reflect.Value, n *uint64) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), n)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fallthrough
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), n)
+		}
+	case reflect.String:
+		*n++
+		v.SetString("name \xff " + string(rune('a'+*n%26)))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int64:
+		*n++
+		v.SetInt(-int64(*n))
+	default:
+		*n++
+		v.SetUint(*n & 0xff)
+	}
+}
+
+func filled[T any]() T {
+	var x T
+	n := uint64(0)
+	fill(reflect.ValueOf(&x).Elem(), &n)
+	return x
+}
+
+func same[T any](t *testing.T, want, got T) {
+	t.Helper()
+	if !reflect.DeepEqual(want, got) {
+		t.Errorf("%T there and back:\n got %+v\nwant %+v", want, got, want)
+	}
+}
+
+func TestThereAndBack(t *testing.T) {
+	same(t, filled[posix.Attr](), FromAttr(ToAttr(filled[posix.Attr]())))
+	same(t, filled[posix.Cred](), FromCred(ToCred(filled[posix.Cred]())))
+	same(t, filled[posix.Statfs](), FromStatfs(ToStatfs(filled[posix.Statfs]())))
+	same(t, filled[[]posix.Dirent](), FromDirents(ToDirents(filled[[]posix.Dirent]())))
+
+	ino, set := FromSetattr(ToSetattr(7, filled[posix.SetAttr]()))
+	same(t, 7, ino)
+	same(t, filled[posix.SetAttr](), set)
+
+	o, errno := FromOpened(ToOpened(filled[posix.Opened]()))
+	same(t, 0, errno)
+	same(t, filled[posix.Opened](), o)
+
+	h, c, errno := FromCommit(ToCommit(9, filled[posix.Commit]()))
+	same(t, 0, errno)
+	same(t, 9, h)
+	same(t, filled[posix.Commit](), c)
+}
+
+func TestAHoleHasNoSlice(t *testing.T) {
+	hole := []posix.Extent{{Off: 4096, Len: 100}}
+	got, errno := FromExtents(ToExtents(hole))
+	same(t, 0, errno)
+	same(t, hole, got)
+}
+
+func TestSliceIDsAreSixteenBytes(t *testing.T) {
+	for _, b := range [][]byte{nil, {1}, make([]byte, 15), make([]byte, 16), bytes.Repeat([]byte{1}, 17)} {
+		if _, errno := FromSlice(b); errno != posix.EINVAL {
+			t.Errorf("%x: %v, want EINVAL", b, errno)
+		}
+	}
+}
+
+func TestEveryErrnoTravels(t *testing.T) {
+	for e := posix.Errno(1); e < posix.NumErrno; e++ {
+		n, _ := Failed(posix.E("op", e, nil))
+		if n == 0 {
+			t.Errorf("%v has no number on the wire", e)
+			continue
+		}
+		if err := Failure("op", n, ""); posix.ErrnoOf(err) != e {
+			t.Errorf("%v comes back as %v", e, err)
+		}
+	}
+	if err := Failure("op", 99999, ""); posix.ErrnoOf(err) != posix.EIO {
+		t.Errorf("an unknown number is %v, want EIO", err)
+	}
+}
+
+func TestCausesTravel(t *testing.T) {
+	n, text := Failed(posix.E("rename", posix.EXDEV, errors.New("another zone")))
+	if err := Failure("rename", n, text); err.Error() != "rename: invalid cross-device link: another zone" {
+		t.Errorf("got %q", err)
+	}
+	if n, text := Failed(nil); n != 0 || text != "" || Failure("x", n, text) != nil {
+		t.Error("success does not stay success")
+	}
+}
+
+// pieces cuts b so that headers and bytes fall across buffers.
+func pieces(b []byte, n int) mem.BufferSlice {
+	var out mem.BufferSlice
+	for len(b) > n {
+		out, b = append(out, mem.SliceBuffer(b[:n])), b[n:]
+	}
+	return append(out, mem.SliceBuffer(b))
+}
+
+func TestFrames(t *testing.T) {
+	data := bytes.Repeat([]byte("0123456789abcdef"), 100)
+	in := &Frame{
+		Header: &BlockHeader{Id: 3, Op: BlockHeader_PUT, File: 9, Slice: bytes.Repeat([]byte{7}, 16), Index: 2},
+		Data:   pieces(data, 333),
+	}
+	sent, err := Codec().Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{1, 3, 4, 5, 50, 1 << 20} {
+		got := new(Frame)
+		if err := Codec().Unmarshal(pieces(sent.Materialize(), n), got); err != nil {
+			t.Fatal(err)
+		}
+		if !proto.Equal(got.Header, in.Header) || got.Len() != len(data) || !bytes.Equal(bytes.Join(got.Pieces(), nil), data) {
+			t.Fatalf("cut every %d bytes: %v and %d bytes", n, got.Header, got.Len())
+		}
+		got.Free()
+	}
+}
+
+func FuzzFrame(f *testing.F) {
+	b, _ := Codec().Marshal(&Frame{Header: &BlockHeader{Id: 3}, Data: pieces([]byte("data"), 2)})
+	f.Add(b.Materialize(), 3)
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff}, 1)
+	f.Fuzz(func(t *testing.T, b []byte, n int) {
+		got := new(Frame)
+		if n <= 0 || Codec().Unmarshal(pieces(b, n), got) != nil {
+			return
+		}
+		if joined := bytes.Join(got.Pieces(), nil); len(joined) != got.Len() || !bytes.HasSuffix(b, joined) {
+			t.Fatalf("%x: %d bytes, Len says %d", b, len(joined), got.Len())
+		}
+	})
+}
+
+// The wire's bytes are a promise to peers of other releases: a change of the
+// golden file is a change of the protocol.
+func TestGolden(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		msg  proto.Message
+	}{
+		{"call", &ToServer{Id: 5, Body: &ToServer_Call{Call: &Call{
+			Cred: ToCred(filled[posix.Cred]()), Epoch: 2, Slot: 1, Seq: 4,
+			Op: &Call_Commit{Commit: ToCommit(9, filled[posix.Commit]())},
+		}}}},
+		{"reply", &ToClient{Id: 5, Body: &ToClient_Reply{Reply: &Reply{Opened: ToOpened(filled[posix.Opened]())}}}},
+		{"hello", &ToServer{Body: &ToServer_Hello{Hello: &Hello{Version: 1, Mechanism: "SIMPLE", Proof: []byte("user1"), Session: 3, Secret: []byte("s")}}}},
+	} {
+		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(c.msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("testdata", c.name+".hex")
+		if *update {
+			os.MkdirAll("testdata", 0o755)
+			os.WriteFile(file, []byte(hex.EncodeToString(b)+"\n"), 0o644)
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := hex.EncodeToString(b); got != strings.TrimSpace(string(want)) {
+			t.Errorf("%s on the wire is\n%s\nand was\n%s", c.name, got, want)
+		}
+	}
+}

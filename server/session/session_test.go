@@ -1,0 +1,165 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/engine/mem"
+)
+
+var alice = identity.Principal{Name: "alice", Mechanism: identity.Simple}
+
+// clock is a time that tests move.
+type clock struct{ at atomic.Int64 }
+
+func (c *clock) now() time.Time          { return time.Unix(c.at.Load(), 0) }
+func (c *clock) advance(d time.Duration) { c.at.Add(int64(d / time.Second)) }
+
+func open(t *testing.T, e engine.Engine, c *clock, ended chan ID) *Registry {
+	t.Helper()
+	r, err := Open(t.Context(), Config{
+		Engine: e, Timeout: 60 * time.Second, Now: c.now,
+		Ended: func(_ context.Context, id ID) { ended <- id },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+func start(t *testing.T, r *Registry, fence func()) (*Session, Secret) {
+	t.Helper()
+	s, secret, epoch, err := r.Start(t.Context(), alice, "host:/mnt", fence)
+	if err != nil || epoch != 1 || !s.Current(1) {
+		t.Fatalf("Start: epoch %d, %v", epoch, err)
+	}
+	return s, secret
+}
+
+func TestResumeFencesTheStreamBefore(t *testing.T) {
+	r := open(t, mem.New(), new(clock), nil)
+	fenced := 0
+	s, secret := start(t, r, func() { fenced++ })
+	again, epoch, err := r.Resume(t.Context(), s.ID, secret[:], alice, func() {})
+	if err != nil || again != s || epoch != 2 || fenced != 1 {
+		t.Fatalf("Resume: epoch %d, fenced %d, %v", epoch, fenced, err)
+	}
+	if s.Current(1) || !s.Current(2) {
+		t.Fatal("the old epoch is still in force")
+	}
+	s.Detach(1) // the old stream's end is no end of the new one
+	if r.Away() != 0 {
+		t.Fatal("an old stream detached a new one")
+	}
+}
+
+func TestResumeRefused(t *testing.T) {
+	r := open(t, mem.New(), new(clock), nil)
+	s, secret := start(t, r, func() {})
+	bob := identity.Principal{Name: "bob", Mechanism: identity.Simple}
+	proven := identity.Principal{Name: "alice", Mechanism: identity.X509}
+	for _, c := range []struct {
+		name   string
+		want   error
+		id     ID
+		secret []byte
+		p      identity.Principal
+	}{
+		{"unknown", ErrUnknown, s.ID + 1, secret[:], alice},
+		{"wrong secret", ErrRefused, s.ID, make([]byte, 16), alice},
+		{"no secret", ErrRefused, s.ID, nil, alice},
+		{"another principal", ErrRefused, s.ID, secret[:], bob},
+		{"proven in another way", ErrRefused, s.ID, secret[:], proven},
+	} {
+		if _, _, err := r.Resume(t.Context(), c.id, c.secret, c.p, func() {}); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+	if !s.Current(1) {
+		t.Error("a refused Resume moved the epoch")
+	}
+}
+
+func TestSessionsOutliveTheServer(t *testing.T) {
+	e, c := mem.New(), new(clock)
+	first := open(t, e, c, nil)
+	s, secret := start(t, first, func() {})
+	if _, _, err := first.Resume(t.Context(), s.ID, secret[:], alice, func() {}); err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+
+	r := open(t, e, c, nil)
+	if r.Away() != 1 {
+		t.Fatalf("%d sessions are away, want 1", r.Away())
+	}
+	_, epoch, err := r.Resume(t.Context(), s.ID, secret[:], alice, func() {})
+	if err != nil || epoch != 3 {
+		t.Fatalf("Resume after a restart: epoch %d, %v; want 3", epoch, err)
+	}
+	if l := r.List(); len(l) != 1 || l[0].Principal != "alice" || !l[0].Attached || l[0].Client != "host:/mnt" {
+		t.Fatalf("List = %+v", l)
+	}
+}
+
+func TestAwayTooLongEnds(t *testing.T) {
+	e, c, ended := mem.New(), new(clock), make(chan ID, 1)
+	r, err := Open(t.Context(), Config{Engine: e, Timeout: 80 * time.Millisecond, Now: c.now,
+		Ended: func(_ context.Context, id ID) { ended <- id }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	s, secret := start(t, r, func() {})
+	s.Detach(1)
+	c.advance(time.Second)
+	select {
+	case id := <-ended:
+		if id != s.ID {
+			t.Fatalf("session %d ended, want %d", id, s.ID)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing ended")
+	}
+	if _, _, err := r.Resume(t.Context(), s.ID, secret[:], alice, func() {}); !errors.Is(err, ErrUnknown) {
+		t.Fatalf("Resume of an ended session: %v", err)
+	}
+}
+
+func TestEndFencesAndForgets(t *testing.T) {
+	e, c, ended := mem.New(), new(clock), make(chan ID, 1)
+	r := open(t, e, c, ended)
+	fenced := false
+	s, _ := start(t, r, func() { fenced = true })
+	if err := r.End(t.Context(), s.ID); err != nil {
+		t.Fatal(err)
+	}
+	if !fenced || <-ended != s.ID || s.Current(1) {
+		t.Fatal("the stream was not fenced, or nobody was told")
+	}
+	if err := r.End(t.Context(), s.ID); !errors.Is(err, ErrUnknown) {
+		t.Fatalf("ending twice: %v", err)
+	}
+	r.Close()
+	if n := open(t, e, c, ended).Away(); n != 0 {
+		t.Fatalf("%d sessions after a restart, want none", n)
+	}
+}
+
+func TestDamagedRecordIsNamed(t *testing.T) {
+	for _, v := range []string{"{", `{"v":2}`, `{"v":1,"secret_sha256":"AAAA"}`} {
+		e := mem.New()
+		if err := e.Update(t.Context(), func(tx engine.Tx) error { tx.Put(key(7), []byte(v)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), Config{Engine: e}); err == nil {
+			t.Errorf("a record of %q was taken", v)
+		}
+	}
+}
