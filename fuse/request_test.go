@@ -1,0 +1,125 @@
+package fuse
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	raw "github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+func TestFatal(t *testing.T) {
+	set := func(field, mask string) string {
+		return strings.Replace(someStatus, field+":\t0000000000000000", field+":\t"+mask, 1)
+	}
+	const term = "0000000000004000" // SIGTERM
+	for _, c := range []struct {
+		name   string
+		want   bool
+		status string
+	}{
+		{"nothing pending", false, someStatus},
+		{"killed", true, set("SigPnd", "0000000000000100")},
+		{"terminated, by default", true, set("ShdPnd", term)},
+		{"child ended, by default", false, set("ShdPnd", "0000000000010000")},
+		{"preempted by the Go runtime", false, set("SigPnd", "0000000000400000")},
+		{"no status", false, ""},
+	} {
+		if got := fatal(c.status); got != c.want {
+			t.Errorf("%s: fatal is %v, want %v", c.name, got, c.want)
+		}
+	}
+	for _, field := range []string{"SigBlk", "SigIgn", "SigCgt"} {
+		st := strings.Replace(set("ShdPnd", term), field+":\t0000000000000000", field+":\t"+term, 1)
+		if fatal(st) {
+			t.Errorf("a signal in %s kills", field)
+		}
+	}
+}
+
+func TestDying(t *testing.T) {
+	if dying(0) || dying(uint32(os.Getpid())) {
+		t.Error("pid 0 or this process is dying")
+	}
+	if !dying(1<<32 - 1) {
+		t.Error("a thread that is not there waits for its answer")
+	}
+}
+
+// TestRequestContext interrupts a request whose caller has gone, one whose
+// caller handles the signal, and one that has been answered.
+func TestRequestContext(t *testing.T) {
+	open := func(pid uint32, grace time.Duration) (*request, chan struct{}) {
+		c := make(chan struct{})
+		return &request{cancel: c, pid: pid, grace: grace}, c
+	}
+	const gone, me = 1<<32 - 1, 0
+
+	r, c := open(gone, time.Hour)
+	done := r.Done()
+	close(c)
+	<-done
+	if r.Err() != context.Canceled {
+		t.Errorf("interrupted: %v", r.Err())
+	}
+
+	r, c = open(me, time.Millisecond)
+	close(c)
+	start := time.Now()
+	<-r.Done()
+	if d := time.Since(start); d < time.Millisecond {
+		t.Errorf("the grace of a millisecond took %v", d)
+	}
+
+	r, c = open(me, time.Hour)
+	child, stop := context.WithCancel(r)
+	defer stop()
+	close(c)
+	if r.Err() != nil || child.Err() != nil {
+		t.Error("cancelled within the grace")
+	}
+	r.end()
+	<-child.Done() // what was begun for the request ends with it
+	if r.Err() != context.Canceled {
+		t.Error("not over after its end")
+	}
+}
+
+// TestAnswer lets a handler panic: the mount answers EIO and goes on.
+func TestAnswer(t *testing.T) {
+	type seen struct {
+		op    string
+		errno posix.Errno
+	}
+	var got []seen
+	s := newServer(Config{Observe: func(op string, e posix.Errno, d time.Duration) { got = append(got, seen{op, e}) }})
+	h := &raw.InHeader{NodeId: 1}
+	for _, c := range []struct {
+		want raw.Status
+		f    func(context.Context) error
+	}{
+		{raw.OK, func(context.Context) error { return nil }},
+		{raw.ENOENT, func(context.Context) error { return posix.E("lookup", posix.ENOENT, nil) }},
+		{raw.EIO, func(context.Context) error { return errors.New("no errno") }},
+		{raw.EIO, func(context.Context) error { panic("a bug") }},
+		{raw.EIO, func(context.Context) error { var m map[int]int; m[1] = 1; return nil }},
+	} {
+		if st := s.answer("op", h, nil, c.f); st != c.want {
+			t.Errorf("answered %v, want %v", st, c.want)
+		}
+	}
+	want := []seen{{"op", 0}, {"op", posix.ENOENT}, {"op", posix.EIO}, {"op", posix.EIO}, {"op", posix.EIO}}
+	if len(got) != len(want) {
+		t.Fatalf("observed %v", got)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Errorf("observed %v, want %v", got[i], want[i])
+		}
+	}
+}
