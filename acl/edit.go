@@ -18,55 +18,29 @@ const (
 )
 
 // Edit is what setfacl makes of the ACLs of an inode of mode m, changes taken in
-// their order. An access ACL of nil starts as the mode; a default ACL that gets
-// its first entry gets the base entries of the access ACL as it is after the
-// changes. Taking away an entry that isn't there is no error; a list that is
-// not valid in the end is EINVAL. Both answers are whole lists: [Apply] says what
-// of the access ACL is stored.
+// their order. An access ACL of nil starts as the mode; a default ACL, if any of
+// it is left, gets the base entries it lacks from the access ACL as it is then.
+// Taking away an entry that isn't there is no error; a list that is not
+// valid in the end is EINVAL. Both answers are whole lists: [Apply] says what of
+// the access ACL is stored.
 func Edit(m posix.Mode, access, def ACL, changes []Change, rule MaskRule) (ACL, ACL, error) {
 	if access == nil {
 		access = FromMode(m)
 	}
-	access, err := access.edit(changes, false, m, rule)
+	access, err := access.edit(changes, false, m, rule, nil)
 	if err != nil {
 		return nil, nil, fmt.Errorf("access ACL: %w", err)
 	}
-	if touches(changes, true) {
-		def = def.withBase(access)
-	}
-	def, err = def.edit(changes, true, m, rule)
+	def, err = def.edit(changes, true, m, rule, access)
 	if err != nil {
 		return nil, nil, fmt.Errorf("default ACL: %w", err)
 	}
 	return access, def, nil
 }
 
-// touches reports whether a change sets an entry of the default ACL, or of the
-// access ACL.
-func touches(changes []Change, def bool) bool {
-	for _, c := range changes {
-		if c.Default == def && !c.Remove {
-			return true
-		}
-	}
-	return false
-}
-
-// withBase is the list, or if it is nil the base entries of o.
-func (l ACL) withBase(o ACL) ACL {
-	if l != nil {
-		return l
-	}
-	for _, e := range o {
-		if e.Tag&(UserObj|GroupObj|Other) != 0 {
-			l = append(l, e)
-		}
-	}
-	return l
-}
-
-// edit is the list after those changes that are about its kind.
-func (l ACL) edit(changes []Change, def bool, m posix.Mode, rule MaskRule) (ACL, error) {
+// edit is the list after those changes that are about its kind. The default ACL
+// gets the base entries that it lacks from base.
+func (l ACL) edit(changes []Change, def bool, m posix.Mode, rule MaskRule, base ACL) (ACL, error) {
 	n, edited, given := l.clone(), false, false
 	for _, c := range changes {
 		if c.Default != def {
@@ -84,7 +58,7 @@ func (l ACL) edit(changes []Change, def bool, m posix.Mode, rule MaskRule) (ACL,
 	case def && len(n) == 0: // none is left: no default ACL
 		return nil, nil
 	}
-	n = n.Sort()
+	n = n.withBase(base).Sort()
 	if rule == MaskUnion || rule == MaskUnlessGiven && !given {
 		n = n.WithMask()
 	}
@@ -92,6 +66,16 @@ func (l ACL) edit(changes []Change, def bool, m posix.Mode, rule MaskRule) (ACL,
 		return nil, err
 	}
 	return n, nil
+}
+
+// withBase adds the base entries of o that the list lacks.
+func (l ACL) withBase(o ACL) ACL {
+	for _, e := range o {
+		if e.Tag&(UserObj|GroupObj|Other) != 0 && l.find(e.Tag, 0) < 0 {
+			l = append(l, e)
+		}
+	}
+	return l
 }
 
 // apply makes one change to the list in its place, and leaves it unsorted.
