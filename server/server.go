@@ -131,10 +131,11 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	}
 	s.boot = binary.BigEndian.Uint64(boot[:])
 	var err error
-	if s.ring, err = loadRing(ctx, c.Engine, c.Rand); err != nil {
+	// The tree first: it will not make itself in a store that has anything in it.
+	if s.tree, err = namespace.Open(ctx, s.treeConfig()); err != nil {
 		return nil, err
 	}
-	if s.tree, err = namespace.Open(ctx, s.treeConfig()); err != nil {
+	if s.ring, err = loadRing(ctx, c.Engine, c.Rand); err != nil {
 		return nil, err
 	}
 	s.sessions, err = session.Open(ctx, session.Config{

@@ -1,0 +1,191 @@
+// Package wire tests the two sides together, in one process, over real TLS on
+// loopback: what is true of a tree must be true of it through the wire, and
+// what a hostile or unlucky peer does must stay that peer's trouble.
+package wire
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wardfs/wardfs/client"
+	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/server"
+	"github.com/wardfs/wardfs/server/chunk"
+	chunkmem "github.com/wardfs/wardfs/server/chunk/mem"
+	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/engine/mem"
+)
+
+// house is a server that can be restarted over the same stores.
+type house struct {
+	t      *testing.T
+	engine engine.Engine
+	blocks chunk.Store
+	auth   server.Auth
+	certs  *certs.Store // of the server
+	mount  *certs.Store // of a client with a certificate
+	addr   string
+
+	srv   *server.Server
+	proxy *proxy
+	done  chan error
+}
+
+var root = posix.Cred{Super: true}
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	dir := t.TempDir()
+	ca, err := certs.Open(dir, nil)
+	must(t, err)
+	pair, err := ca.Server("server", certs.Hosts())
+	must(t, err)
+	me, err := ca.Client("client", "root")
+	must(t, err)
+	h := &house{t: t, engine: mem.New(), blocks: chunkmem.New(), auth: server.Auth{
+		Mechanisms: []string{identity.X509, identity.Simple}, Trusted: []string{"root"}, Superuser: "root",
+	}}
+	h.certs, err = certs.Load(certs.Config{Cert: pair.Cert, Key: pair.Key, CA: ca.CA(), ClientAuth: certs.RequestCert})
+	must(t, err)
+	h.mount, err = certs.Load(certs.Config{Cert: me.Cert, Key: me.Key, CA: ca.CA()})
+	must(t, err)
+	h.start()
+	t.Cleanup(h.stop)
+	return h
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (h *house) start() {
+	h.t.Helper()
+	var err error
+	h.srv, err = server.New(context.Background(), server.Config{
+		Engine: h.engine, Blocks: h.blocks, TLS: h.certs.Server(), Auth: h.auth,
+		SessionTimeout: 20 * time.Second, Log: slog.New(slog.DiscardHandler),
+	})
+	must(h.t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(h.t, err)
+	if h.proxy == nil {
+		h.proxy = newProxy(h.t)
+	}
+	h.addr = h.proxy.addr
+	h.proxy.to(l.Addr().String())
+	h.done = make(chan error, 1)
+	go func(s *server.Server, done chan error) { done <- s.Serve(l) }(h.srv, h.done)
+}
+
+func (h *house) stop() {
+	if h.srv == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := h.srv.Shutdown(ctx); err != nil {
+		h.t.Errorf("shutdown: %v", err)
+	}
+	<-h.done
+	h.srv = nil
+}
+
+func (h *house) config() client.Config {
+	return client.Config{
+		Servers: []string{h.addr}, TLS: h.mount.Client("127.0.0.1"), Mechanism: identity.X509, Trusted: true,
+		Name: h.t.Name(),
+	}
+}
+
+func (h *house) connect() *client.Mount {
+	h.t.Helper()
+	m, err := client.Connect(h.t.Context(), h.config())
+	must(h.t, err)
+	h.t.Cleanup(func() { m.Close(context.Background()) })
+	return m
+}
+
+// proxy passes TCP on to a server that may change, and cuts when told to.
+type proxy struct {
+	addr string
+	mu   sync.Mutex
+	dest string
+	live map[net.Conn]struct{}
+}
+
+func newProxy(t *testing.T) *proxy {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	p := &proxy{addr: l.Addr().String(), live: map[net.Conn]struct{}{}}
+	t.Cleanup(func() { l.Close(); p.cut() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go p.pass(c)
+		}
+	}()
+	return p
+}
+
+func (p *proxy) to(addr string) {
+	p.mu.Lock()
+	p.dest = addr
+	p.mu.Unlock()
+}
+
+func (p *proxy) pass(c net.Conn) {
+	p.mu.Lock()
+	dest := p.dest
+	p.mu.Unlock()
+	s, err := net.Dial("tcp", dest)
+	if err != nil {
+		c.Close()
+		return
+	}
+	p.mu.Lock()
+	p.live[c], p.live[s] = struct{}{}, struct{}{}
+	p.mu.Unlock()
+	copyTo := func(dst, src net.Conn) {
+		buf := make([]byte, 64<<10)
+		for {
+			n, err := src.Read(buf)
+			if n > 0 {
+				if _, werr := dst.Write(buf[:n]); werr != nil {
+					err = werr
+				}
+			}
+			if err != nil {
+				break
+			}
+		}
+		dst.Close()
+		src.Close()
+		p.mu.Lock()
+		delete(p.live, dst)
+		delete(p.live, src)
+		p.mu.Unlock()
+	}
+	go copyTo(s, c)
+	copyTo(c, s)
+}
+
+// cut ends every connection at once.
+func (p *proxy) cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.live {
+		c.Close()
+	}
+}
