@@ -1,0 +1,90 @@
+package file
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// noteDirty notes since when, at most, i has had dirty data.
+func (f *Files) noteDirty(i *inode, since time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dirty[i] = since
+}
+
+func (f *Files) noteClean(i *inode) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.dirty, i)
+}
+
+// dirtySince answers the files that have been dirty since t or longer, oldest
+// first.
+func (f *Files) dirtySince(t time.Time) []*inode {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]*inode, 0, len(f.dirty))
+	for i, since := range f.dirty {
+		if !since.After(t) {
+			out = append(out, i)
+		}
+	}
+	slices.SortFunc(out, func(a, b *inode) int {
+		return cmp.Or(f.dirty[a].Compare(f.dirty[b]), cmp.Compare(a.ino, b.ino))
+	})
+	return out
+}
+
+// hurry wakes the flusher because memory is short.
+func (f *Files) hurry() {
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+// flusher commits what has been dirty for long, and what takes the memory that
+// others wait for.
+func (f *Files) flusher() {
+	tick := time.NewTicker(max(f.age/4, time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			for _, i := range f.dirtySince(f.now().Add(-f.age)) {
+				i.kick(true, false)
+			}
+		case <-f.wake:
+			f.relieve()
+		case <-f.ctx.Done():
+			f.memory.fail(f.ctx.Err())
+			return
+		}
+	}
+}
+
+// relieve flushes files, the oldest first, while someone waits for memory. If
+// all of them are refused those who wait are answered with the reason: it may
+// pass, but they can't wait for ever.
+func (f *Files) relieve() {
+	for {
+		waits, before := f.memory.waiting()
+		if !waits || f.ctx.Err() != nil {
+			return
+		}
+		var failed error
+		var rounds []*round
+		for _, i := range f.dirtySince(f.now()) {
+			rounds = append(rounds, i.kick(true, false))
+		}
+		for _, r := range rounds {
+			if err := r.wait(f.ctx); err != nil {
+				failed = err
+			}
+		}
+		if _, after := f.memory.waiting(); failed != nil && after == before {
+			f.memory.fail(failed)
+		}
+	}
+}

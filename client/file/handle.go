@@ -1,0 +1,274 @@
+package file
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// Handle is one open file. All methods are safe for concurrent use; after
+// Close there must be no other.
+type Handle struct {
+	i     *inode
+	ns    posix.Namespace
+	id    posix.Handle
+	flags posix.OpenFlags
+	kept  bool
+	ahead readAhead
+
+	seen uint64 // of i.errs; guarded by i.mu
+
+	mu         sync.Mutex
+	capability []byte
+	closing    bool
+}
+
+// Open opens a file. ns is the server's namespace as the caller has it, not one
+// of Over; the handle keeps it. The attributes have what is buffered here.
+func (f *Files) Open(ctx context.Context, ns posix.Namespace, ino posix.Ino, flags posix.OpenFlags) (*Handle, posix.Attr, error) {
+	i := f.hold(ino)
+	h := f.handle(ns, flags)
+	if flags&posix.OpenTrunc != 0 {
+		// A commit under way must not reach the server after the truncation.
+		if err := i.order.lock(ctx); err != nil {
+			f.release(i)
+			return nil, posix.Attr{}, as("open", err)
+		}
+		defer i.order.unlock()
+	}
+	o, err := ns.Open(ctx, ino, h.id, flags)
+	if err != nil {
+		if flags&posix.OpenTrunc != 0 {
+			i.doubt()
+		}
+		h.abandon(ctx, err)
+		f.release(i)
+		return nil, posix.Attr{}, err
+	}
+	return h, h.opened(i, o, flags), nil
+}
+
+// Create makes a file and opens it, or opens the one that is there.
+func (f *Files) Create(ctx context.Context, ns posix.Namespace, dir posix.Ino, name string, mode, umask posix.Mode, flags posix.OpenFlags) (*Handle, posix.Attr, error) {
+	defer f.enter()()
+	h := f.handle(ns, flags)
+	ask := flags
+	if flags&posix.OpenExcl == 0 {
+		// Which file that is, and what of it is dirty here, is not known yet.
+		ask &^= posix.OpenTrunc
+	}
+	o, err := ns.Create(ctx, dir, name, mode, umask, h.id, ask)
+	if err != nil {
+		h.abandon(ctx, err)
+		return nil, posix.Attr{}, err
+	}
+	a := h.opened(f.hold(o.Attr.Ino), o, ask)
+	if ask == flags || flags&posix.OpenTrunc == 0 || a.Size == 0 {
+		return h, a, nil
+	}
+	a, err = f.Over(ns).Setattr(ctx, a.Ino, posix.SetAttr{Set: posix.SetSize, Handle: h.id})
+	if err != nil {
+		_ = h.Close(ctx)
+		return nil, posix.Attr{}, err
+	}
+	return h, a, nil
+}
+
+// handle makes a handle that is not open yet.
+func (f *Files) handle(ns posix.Namespace, flags posix.OpenFlags) *Handle {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.handles++
+	return &Handle{ns: ns, id: f.handles, flags: flags}
+}
+
+// abandon makes sure that an open whose outcome is not known is closed.
+func (h *Handle) abandon(ctx context.Context, err error) {
+	switch posix.ErrnoOf(err) {
+	case posix.EINTR, posix.ETIMEDOUT, posix.EIO, posix.EHOSTDOWN:
+		_ = h.ns.Close(context.WithoutCancel(ctx), h.id)
+	}
+}
+
+// opened takes the server's answer up. Only an open that truncated, with
+// i.order held, has OpenTrunc in flags.
+func (h *Handle) opened(i *inode, o posix.Opened, flags posix.OpenFlags) posix.Attr {
+	h.i, h.capability = i, o.Capability
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	h.kept = i.attr.Ino != 0 && !i.foreign
+	if flags&posix.OpenTrunc != 0 {
+		i.cut(0)
+	}
+	a := i.adopt(o.Attr)
+	h.kept = h.kept && !i.foreign
+	i.foreign = false
+	if a.Change == o.Attr.Change && o.LayoutEnd > 0 {
+		i.layout.learn(o.Extents, 0, o.LayoutEnd)
+	}
+	h.seen = i.errs.seq
+	if h.writes() {
+		i.writers = append(i.writers, h)
+	}
+	return i.show(a)
+}
+
+// Ino is the file's inode number.
+func (h *Handle) Ino() posix.Ino { return h.i.ino }
+
+// ID is the handle as the server knows it: for [posix.SetAttr].
+func (h *Handle) ID() posix.Handle { return h.id }
+
+// Kept reports whether the file's bytes are still those that this client knew
+// when it last had the file open, its own writes included: a page cache of
+// them is true.
+func (h *Handle) Kept() bool { return h.kept }
+
+func (h *Handle) writes() bool { return h.flags&posix.OpenWrite != 0 }
+
+// Write buffers src at off: all of it, or it answers an error and how much was
+// buffered. EBADF, EFBIG, EINTR; ENOSPC and the like if earlier writes could
+// not be stored.
+func (h *Handle) Write(ctx context.Context, src []byte, off uint64) (int, error) {
+	switch {
+	case !h.writes():
+		return 0, posix.E("write", posix.EBADF, nil)
+	case off > posix.FileSizeMax || uint64(len(src)) > posix.FileSizeMax-off:
+		return 0, posix.E("write", posix.EFBIG, nil)
+	}
+	if err := h.intact("write"); err != nil {
+		return 0, err
+	}
+	n := 0
+	for n < len(src) {
+		at := off + uint64(n)
+		step := min(len(src)-n, posix.BlockSize, int(posix.ChunkSize-at%posix.ChunkSize))
+		if err := h.i.write(ctx, src[n:n+step], at); err != nil {
+			return n, as("write", err)
+		}
+		n += step
+	}
+	h.i.f.stats.writes.Add(1)
+	h.i.f.stats.writtenBytes.Add(int64(n))
+	return n, nil
+}
+
+// intact answers EIO while data written through this handle, or one that was
+// open with it, is lost and the handle has not been told.
+func (h *Handle) intact(op string) error {
+	h.i.mu.RLock()
+	defer h.i.mu.RUnlock()
+	if h.writes() && h.seen < h.i.lost {
+		return posix.E(op, posix.EIO, h.i.errs.err)
+	}
+	return nil
+}
+
+// Flush is close(2) of one descriptor: what was written is committed, so that
+// the next open, here or elsewhere, sees it. It answers this handle's pending
+// error and clears it.
+func (h *Handle) Flush(ctx context.Context) error {
+	if !h.writes() {
+		return nil
+	}
+	return h.flush(ctx, "close")
+}
+
+// Sync is fsync(2): what was written to the file, through any handle, is
+// committed and durable, or an error tells of what is not.
+func (h *Handle) Sync(ctx context.Context) error { return h.flush(ctx, "fsync") }
+
+func (h *Handle) flush(ctx context.Context, op string) error {
+	var err error
+	if h.i.unclean() {
+		err = h.i.kick(true, true).wait(ctx)
+		if ctx.Err() != nil && err != nil {
+			return as(op, err) // nothing was told, nothing is lost
+		}
+	}
+	h.i.mu.Lock()
+	told := h.i.errs.tell(&h.seen)
+	h.i.mu.Unlock()
+	if err == nil {
+		err = told
+	}
+	return as(op, err)
+}
+
+// unclean reports whether there is something to commit, or being committed.
+func (i *inode) unclean() bool {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.end != 0 || i.running != nil
+}
+
+// Close commits what is left and closes the file on the server. The handle is
+// closed whatever it answers.
+func (h *Handle) Close(ctx context.Context) error {
+	i := h.i
+	var err error
+	if h.writes() {
+		err = h.flush(ctx, "close")
+		h.leave(ctx)
+	}
+	h.mu.Lock()
+	h.closing = true
+	h.mu.Unlock()
+	if e := h.ns.Close(ctx, h.id); err == nil {
+		err = e
+	}
+	i.f.release(i)
+	return err
+}
+
+// leave takes the handle from those through which the file is written. What
+// the last of them could not commit is dropped: nobody is left who may.
+func (h *Handle) leave(ctx context.Context) {
+	i := h.i
+	_ = i.order.lock(context.WithoutCancel(ctx)) // a round that uses the handle ends first
+	defer i.order.unlock()
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.writers = slices.DeleteFunc(i.writers, func(x *Handle) bool { return x == h })
+	if len(i.writers) == 0 && i.end != 0 {
+		i.discard(i.errs.err) // the flush has recorded it for all handles
+	}
+}
+
+// call runs fn with the handle's capability, and once more with a fresh one if
+// it is not accepted.
+func (h *Handle) call(ctx context.Context, fn func(capability []byte) error) error {
+	h.mu.Lock()
+	old := h.capability
+	h.mu.Unlock()
+	err := fn(old)
+	if posix.ErrnoOf(err) != posix.EACCES {
+		return err
+	}
+	fresh, ok := h.fresh(ctx, old)
+	if !ok {
+		return err
+	}
+	return fn(fresh)
+}
+
+// fresh asks for a new capability unless someone did since old was read. An
+// open under the same handle is the same open.
+func (h *Handle) fresh(ctx context.Context, old []byte) ([]byte, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.closing:
+		return nil, false
+	case string(old) != string(h.capability):
+		return h.capability, true
+	}
+	o, err := h.ns.Open(ctx, h.i.ino, h.id, h.flags&^(posix.OpenTrunc|posix.OpenExcl))
+	if err != nil {
+		return nil, false
+	}
+	h.capability = o.Capability
+	return h.capability, true
+}

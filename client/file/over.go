@@ -1,0 +1,170 @@
+package file
+
+import (
+	"context"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// over is a namespace in which what is buffered here shows.
+type over struct {
+	posix.Namespace
+	f *Files
+}
+
+// Over answers ns with what is buffered here showing in the attributes, and
+// with changes of size and times in their right order among buffered writes.
+func (f *Files) Over(ns posix.Namespace) posix.Namespace { return over{ns, f} }
+
+// show answers a as this client sees it.
+func (f *Files) show(a posix.Attr) posix.Attr {
+	if !a.Mode.IsReg() {
+		return a
+	}
+	i := f.find(a.Ino)
+	if i == nil {
+		return a
+	}
+	defer f.release(i)
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.show(i.adopt(a))
+}
+
+func (v over) Lookup(ctx context.Context, dir posix.Ino, name string) (posix.Attr, error) {
+	defer v.f.enter()()
+	a, err := v.Namespace.Lookup(ctx, dir, name)
+	if err != nil {
+		return a, err
+	}
+	return v.f.show(a), nil
+}
+
+func (v over) Getattr(ctx context.Context, ino posix.Ino) (posix.Attr, error) {
+	defer v.f.enter()()
+	a, err := v.Namespace.Getattr(ctx, ino)
+	if err != nil {
+		return a, err
+	}
+	return v.f.show(a), nil
+}
+
+func (v over) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.Attr, error) {
+	defer v.f.enter()()
+	a, err := v.Namespace.Link(ctx, ino, dir, name)
+	if err != nil {
+		return a, err
+	}
+	return v.f.show(a), nil
+}
+
+func (v over) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
+	defer v.f.enter()()
+	entries, err := v.Namespace.Readdir(ctx, dir, from, max, plus)
+	if plus {
+		for k := range entries {
+			entries[k].Attr = v.f.show(entries[k].Attr)
+		}
+	}
+	return entries, err
+}
+
+// Open and Create here are for those who need no data path; see Files.Open.
+func (v over) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {
+	defer v.f.enter()()
+	o, err := v.Namespace.Open(ctx, ino, h, flags)
+	if err == nil {
+		o.Attr = v.f.show(o.Attr)
+	}
+	return o, err
+}
+
+func (v over) Create(ctx context.Context, dir posix.Ino, name string, mode, umask posix.Mode, h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {
+	defer v.f.enter()()
+	o, err := v.Namespace.Create(ctx, dir, name, mode, umask, h, flags)
+	if err == nil {
+		o.Attr = v.f.show(o.Attr)
+	}
+	return o, err
+}
+
+// Setattr keeps three orders. A new size reaches the server between commits,
+// and what is dirty beyond it goes when it is set. Times, modes and owners are
+// set after what was written before is committed, for a commit sets mtime and
+// may clear set-id bits. And what can't be committed now bears the time that
+// was set, if it ever is.
+func (v over) Setattr(ctx context.Context, ino posix.Ino, set posix.SetAttr) (posix.Attr, error) {
+	i := v.f.find(ino)
+	if i == nil {
+		if set.Set&posix.SetSize == 0 {
+			return v.Namespace.Setattr(ctx, ino, set)
+		}
+		i = v.f.hold(ino) // an open under way must notice
+	}
+	if set.Set&^posix.SetSize != 0 && i.unclean() {
+		if err := i.kick(true, false).wait(ctx); err != nil && ctx.Err() != nil {
+			v.f.release(i)
+			return posix.Attr{}, as("setattr", err)
+		}
+	}
+	return detach(ctx, v.f, "setattr", func(ctx context.Context) (posix.Attr, error) {
+		defer v.f.release(i)
+		return i.setattr(ctx, v.Namespace, set)
+	})
+}
+
+func (i *inode) setattr(ctx context.Context, ns posix.Namespace, set posix.SetAttr) (posix.Attr, error) {
+	if err := i.order.lock(ctx); err != nil {
+		return posix.Attr{}, as("setattr", err)
+	}
+	defer i.order.unlock()
+	a, err := ns.Setattr(ctx, i.ino, set)
+	if err != nil {
+		if set.Set&posix.SetSize != 0 {
+			i.doubt()
+		}
+		return a, err
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if set.Set&posix.SetSize != 0 {
+		i.cut(set.Size)
+	}
+	i.adoptOwn(a, func(l *layout) {
+		if set.Set&posix.SetSize != 0 {
+			l.truncate(set.Size)
+		}
+	})
+	if set.Set&(posix.SetSize|posix.SetMtime|posix.SetMtimeNow) != 0 {
+		i.wrote = a.Mtime
+	}
+	return i.show(i.attr), nil
+}
+
+// detach runs fn to its end even if ctx is cancelled, for what it does here
+// must go with what it did on the server; the caller has EINTR then.
+func detach[T any](ctx context.Context, f *Files, op string, fn func(context.Context) (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	ch := make(chan answer, 1)
+	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(f.ctx, cancel)
+	run := func() {
+		defer cancel()
+		defer stop()
+		v, err := fn(whole)
+		ch <- answer{v, err}
+	}
+	if !f.spawn(run) {
+		run()
+	}
+	select {
+	case a := <-ch:
+		return a.v, a.err
+	case <-ctx.Done():
+		var none T
+		return none, as(op, ctx.Err())
+	}
+}

@@ -1,0 +1,219 @@
+package file
+
+import (
+	"context"
+	"io"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+const (
+	// maxDirty is how many dirty extents one file may have before a writer
+	// has to wait for a flush, and half of it sets one going.
+	maxDirty = 1 << 14
+	// streamAfter is how many bytes in a row make a stream, whose blocks are
+	// whole from the beginning.
+	streamAfter = 1 << 20
+)
+
+// write buffers src, at most a block and within one chunk: all of it or none.
+func (i *inode) write(ctx context.Context, src []byte, off uint64) error {
+	if err := i.through(ctx); err != nil {
+		return err
+	}
+	var credit int64
+	defer func() {
+		if credit > 0 {
+			i.f.memory.give(credit)
+		}
+	}()
+	for {
+		i.mu.Lock()
+		c := i.chunk(off / posix.ChunkSize)
+		stream := off == i.last && i.stream >= streamAfter
+		need := c.need(len(src), stream) - credit
+		if need <= 0 || i.f.memory.try(need) {
+			credit += max(need, 0)
+			break
+		}
+		i.mu.Unlock()
+		if err := i.f.memory.take(ctx, need); err != nil {
+			return err
+		}
+		credit += need
+	}
+	if i.end == 0 {
+		i.f.noteDirty(i, i.f.now())
+	}
+	took, err := i.put(src, off)
+	credit -= took
+	kick := i.full >= i.f.sliceMax
+	i.mu.Unlock()
+	if kick {
+		i.kick(false, false)
+	}
+	return err
+}
+
+// through makes a file whose last flush was finally refused write through:
+// nothing more is buffered until what is there could be stored, so a full disk
+// is told at once. It also holds back who would make too many extents.
+func (i *inode) through(ctx context.Context) error {
+	i.mu.RLock()
+	failing, extents := i.failing, i.extents()
+	i.mu.RUnlock()
+	if failing != nil || extents >= maxDirty {
+		return i.kick(true, false).wait(ctx)
+	}
+	return nil
+}
+
+// extents is how many dirty extents there are. i.mu is held.
+func (i *inode) extents() int {
+	n := 0
+	for _, c := range i.chunks {
+		n += len(c.dirty)
+	}
+	return n
+}
+
+// chunk answers the buffer of a chunk. i.mu is held.
+func (i *inode) chunk(index uint64) *chunk {
+	c := i.chunks[index]
+	if c == nil {
+		c = &chunk{index: index}
+		i.chunks[index] = c
+	}
+	return c
+}
+
+// put buffers src and answers how much memory that took, which was set aside
+// before. i.mu is held.
+func (i *inode) put(src []byte, off uint64) (took int64, err error) {
+	c := i.chunk(off / posix.ChunkSize)
+	if off != i.last {
+		i.stream = 0
+	}
+	stream := i.stream >= streamAfter
+	i.stream += int64(len(src))
+	before := len(c.dirty)
+	var cost int64 // of new entries, charged to the slice that has the first
+	for len(src) > 0 {
+		if j, ok := c.at(off); ok {
+			if dst := c.inPlace(j, off); dst != nil {
+				n := copy(dst, src)
+				src, off = src[n:], off+uint64(n)
+				continue
+			}
+		}
+		if c.open == nil {
+			if c.open, err = i.newSlice(c); err != nil {
+				return took + cost, err
+			}
+		}
+		n := c.run(off, len(src))
+		took += c.append(src[:n], off, stream)
+		src, off = src[n:], off+uint64(n)
+		if d := int64(len(c.dirty)-before) * extentCost; d > 0 && cost == 0 {
+			cost = min(d, maxCost)
+			c.open.costs += cost
+		}
+		i.filled(c)
+	}
+	i.last, i.end = off, max(i.end, off)
+	i.wrote = posix.TimeOf(i.f.now())
+	i.writes++
+	return took + cost, nil
+}
+
+// filled sends the open slice's last block off if it is full, and closes the
+// slice if that was the last it may have. i.mu is held.
+func (i *inode) filled(c *chunk) {
+	s := c.open
+	if b := s.blocks[len(s.blocks)-1]; b.sealed {
+		i.send(s, b)
+	}
+	if int64(s.size) >= i.f.sliceMax {
+		s.closed, c.open = true, nil
+		i.full += int64(s.size)
+	}
+}
+
+// newSlice begins a slice. i.mu is held.
+func (i *inode) newSlice(c *chunk) (*slice, error) {
+	s := &slice{chunk: c}
+	if err := i.f.name(&s.id); err != nil {
+		return nil, err
+	}
+	s.key = s.id
+	i.slices[s.key] = s
+	return s, nil
+}
+
+// name draws a name for a slice that has none.
+func (f *Files) name(id *posix.SliceID) error {
+	f.randMu.Lock()
+	defer f.randMu.Unlock()
+	for *id == (posix.SliceID{}) {
+		if _, err := io.ReadFull(f.rand, id[:]); err != nil {
+			*id = posix.SliceID{}
+			return posix.E("write", posix.EIO, err)
+		}
+	}
+	return nil
+}
+
+// cut drops what is dirty from size on. i.mu is held.
+func (i *inode) cut(size uint64) {
+	for index, c := range i.chunks {
+		switch start := index * posix.ChunkSize; {
+		case start >= size:
+			c.dirty = nil
+		case start+posix.ChunkSize > size:
+			c.dirty = c.dirty.Range(0, size)
+		}
+	}
+	i.sweep()
+}
+
+// sweep lets go of slices that no dirty extent names any more. i.mu is held.
+func (i *inode) sweep() {
+	live := make(map[posix.SliceID]bool, len(i.slices))
+	i.end = 0
+	for index, c := range i.chunks {
+		for _, e := range c.dirty {
+			live[e.Slice.ID] = true
+		}
+		if n := len(c.dirty); n > 0 {
+			i.end = max(i.end, c.dirty[n-1].End())
+		} else {
+			delete(i.chunks, index)
+		}
+	}
+	for key, s := range i.slices {
+		if !live[key] {
+			i.drop(s)
+		}
+	}
+	if i.end == 0 {
+		i.f.noteClean(i)
+	}
+}
+
+// drop gives the slice's memory back; a block under way follows at its end.
+// i.mu is held.
+func (i *inode) drop(s *slice) {
+	delete(i.slices, s.key)
+	if s.chunk.open == s {
+		s.chunk.open = nil
+	}
+	give := s.costs
+	for _, b := range s.blocks {
+		if b.state == underway {
+			b.orphan = true
+			continue
+		}
+		give += i.f.recycle(b)
+	}
+	i.f.memory.give(give)
+}
