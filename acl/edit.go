@@ -13,7 +13,7 @@ type MaskRule uint8
 // The zero value is what setfacl does by itself.
 const (
 	MaskUnlessGiven MaskRule = iota // the union, unless a change is about the mask
-	MaskKeep                        // setfacl -n: only changes touch it
+	MaskKeep                        // setfacl -n: only changes touch it; a first one is the owning group's rights
 	MaskUnion                       // setfacl --mask: the union, whatever changes say
 )
 
@@ -59,13 +59,25 @@ func (l ACL) edit(changes []Change, def bool, m posix.Mode, rule MaskRule, base 
 		return nil, nil
 	}
 	n = n.withBase(base).Sort()
-	if rule == MaskUnion || rule == MaskUnlessGiven && !given {
+	switch {
+	case rule == MaskUnion || rule == MaskUnlessGiven && !given:
 		n = n.WithMask()
+	case !given:
+		n = n.keepMask()
 	}
 	if err := n.Valid(); err != nil {
 		return nil, err
 	}
 	return n, nil
+}
+
+// keepMask gives a list that needs a first mask the owning group's rights, so that
+// the mode stays what it is.
+func (l ACL) keepMask() ACL {
+	if l.Minimal() || l.find(Mask, 0) >= 0 {
+		return l
+	}
+	return append(l, Entry{Tag: Mask, Perm: *l.class(GroupObj)}).Sort()
 }
 
 // withBase adds the base entries of o that the list lacks.
