@@ -53,6 +53,11 @@ type Store interface {
 	// beyond the block's end is posix.EINVAL.
 	Get(ctx context.Context, id BlockID, off uint32, dst []byte) error
 
+	// Stat answers what is known of a block without reading it; ErrNotFound.
+	// What a store holds when it is opened is durable, so after a Sync a block
+	// that Stat finds is, whether or not the store was restarted since its Put.
+	Stat(ctx context.Context, id BlockID) (Info, error)
+
 	// Delete removes a block; one that is not there is no error. The removal
 	// need not survive a crash: a block may come back, never change.
 	Delete(ctx context.Context, id BlockID) error
