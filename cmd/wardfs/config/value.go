@@ -107,3 +107,16 @@ func ParseSize(text string) (Size, error) {
 	}
 	return Size(n * scale), nil
 }
+
+// String is the size in its largest whole unit.
+func (s Size) String() string {
+	for _, u := range []struct {
+		name string
+		size Size
+	}{{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}} {
+		if s >= u.size && s%u.size == 0 {
+			return fmt.Sprintf("%d%s", int64(s/u.size), u.name)
+		}
+	}
+	return fmt.Sprintf("%dB", int64(s))
+}

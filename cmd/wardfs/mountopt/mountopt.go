@@ -1,0 +1,170 @@
+// Package mountopt reads what stands in a mount command and in fstab: the
+// SPEC of what to mount, and the options after -o. It is pure, and refuses
+// what it does not know with the nearest that it does.
+//
+//	spec, err := mountopt.ParseSpec("files.example.com:/team")
+//	o, err := mountopt.Parse("ro,identity=trusted,ca=/etc/wardfs/ca.pem")
+package mountopt
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/wardfs/wardfs/cmd/wardfs/config"
+)
+
+// Options is what the options said. The zero value with [Defaults] is a mount
+// without any.
+type Options struct {
+	// What the kernel is told.
+	ReadOnly, NoSuid, NoDev, NoExec, NoAtime bool
+	NonEmpty                                 bool
+	AllowOther                               Choice // default: see table.go
+	NoDefaultPermissions                     bool
+	AttrTimeout, EntryTimeout                time.Duration // negative: unset
+	NegativeTimeout                          time.Duration
+	Fsname                                   string      // shown as the source
+	ReadAhead, MaxWrite                      config.Size // 0: unset
+
+	// Who we are, and whom we trust.
+	CA, Cert, Key, ServerName string
+	Mechanism                 string // SIMPLE or X509; empty: X509 if there is a certificate
+	User                      string // the name that SIMPLE states
+	Identity                  string // trusted or mount; empty: mount, for dev:DIR trusted
+
+	// How the mount lives.
+	Memory   config.Size   // 0: unset
+	Timeout  time.Duration // timeo; 0: unset
+	Soft     bool
+	Log      string // file; empty: the system's log, when in the background
+	LogLevel string
+	LogJSON  bool
+	Debug    bool
+	NoFail   bool
+}
+
+// Choice is yes, no or unsaid.
+type Choice int
+
+// The three Choices.
+const (
+	Unsaid Choice = iota
+	Yes
+	No
+)
+
+// Or is what was said, or otherwise.
+func (c Choice) Or(otherwise bool) bool { return c == Yes || c == Unsaid && otherwise }
+
+// Defaults are the options of a mount without any.
+func Defaults() *Options {
+	return &Options{AttrTimeout: -1, EntryTimeout: -1, NegativeTimeout: -1, LogLevel: "info"}
+}
+
+// Error is an option or SPEC that can't be understood.
+type Error struct{ Text, Next string }
+
+// Error is the cause.
+func (e *Error) Error() string { return e.Text }
+
+// Hint is the next step.
+func (e *Error) Hint() string { return e.Next }
+
+// Parse reads lists of options, later ones over earlier ones. A comma within a
+// value is written \, as for fusermount3.
+func Parse(lists ...string) (*Options, error) {
+	o := Defaults()
+	for _, list := range lists {
+		for _, word := range split(list) {
+			if err := o.set(word); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return o, o.check()
+}
+
+// Known drops the options of a list that are not known, for mount(8)'s -s.
+func Known(list string) string {
+	var kept []string
+	for _, word := range split(list) {
+		name, _, _ := strings.Cut(word, "=")
+		if _, ok := find(name); ok {
+			kept = append(kept, strings.ReplaceAll(word, ",", `\,`))
+		}
+	}
+	return strings.Join(kept, ",")
+}
+
+// split cuts a list at its commas.
+func split(list string) (words []string) {
+	var w strings.Builder
+	end := func() {
+		if s := strings.TrimSpace(w.String()); s != "" {
+			words = append(words, s)
+		}
+		w.Reset()
+	}
+	for i := 0; i < len(list); i++ {
+		switch c := list[i]; {
+		case c == '\\' && i+1 < len(list) && (list[i+1] == ',' || list[i+1] == '\\'):
+			i++
+			w.WriteByte(list[i])
+		case c == ',':
+			end()
+		default:
+			w.WriteByte(c)
+		}
+	}
+	end()
+	return words
+}
+
+func (o *Options) set(word string) error {
+	name, value, has := strings.Cut(word, "=")
+	t, ok := find(name)
+	switch {
+	case !ok:
+		var names []string
+		for _, t := range table() {
+			names = append(names, t.Name)
+		}
+		return &Error{fmt.Sprintf("unknown mount option %q", name), config.DidYouMean(name, names, "`wardfs mount --help` lists the options")}
+	case t.flag == nil && !has:
+		return &Error{fmt.Sprintf("mount option %q needs a value", name), fmt.Sprintf("write %s=%s", name, t.Value)}
+	case t.flag != nil && t.value == nil && has:
+		return &Error{fmt.Sprintf("mount option %q takes no value", name), "write " + name}
+	case !has:
+		t.flag(o)
+		return nil
+	}
+	if strings.ContainsAny(value, "\x00\n") {
+		return &Error{fmt.Sprintf("mount option %q has a line break or a zero byte in it", name), ""}
+	}
+	if err := t.value(o, value); err != nil {
+		e := &Error{Text: fmt.Sprintf("mount option %s=%s: %v", name, value, err), Next: fmt.Sprintf("write %s=%s", name, t.Value)}
+		if h, ok := err.(interface{ Hint() string }); ok {
+			e.Next = h.Hint()
+		}
+		return e
+	}
+	return nil
+}
+
+// check finds pairs that make no sense.
+func (o *Options) check() error {
+	switch {
+	case (o.Cert == "") != (o.Key == ""):
+		return &Error{"mount options cert= and key= belong together", "give both, or neither"}
+	case o.Mechanism == "X509" && o.Cert == "":
+		return &Error{"mount option mechanism=X509 needs a certificate", "give cert=FILE,key=FILE"}
+	case o.User != "" && o.Mechanism == "X509":
+		return &Error{"mount option user= is for mechanism=SIMPLE; with X509 the certificate says who it is", "leave one of them out"}
+	case o.User != "" && o.Cert != "" && o.Mechanism == "":
+		return &Error{"mount options user= and cert= both say who it is", "leave user= out, or give mechanism=SIMPLE"}
+	case o.Identity == "trusted" && o.Mechanism == "SIMPLE":
+		return &Error{"mount option identity=trusted needs a proven name, and SIMPLE proves none", "give cert=FILE,key=FILE"}
+	}
+	return nil
+}

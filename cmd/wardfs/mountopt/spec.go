@@ -1,0 +1,94 @@
+package mountopt
+
+import (
+	"fmt"
+	"net"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// DefaultPort is where a server listens unless it says otherwise.
+const DefaultPort = "7470"
+
+// Spec is what to mount.
+type Spec struct {
+	Servers []string // "host:port"; none if Dev is set
+	Path    string   // the directory of the server to see as the root; "/" by default
+	Dev     string   // the folder of a `wardfs dev` on this machine
+}
+
+// String is the spec as /proc/mounts shows it.
+func (s Spec) String() string {
+	if s.Dev != "" {
+		return "dev:" + s.Dev
+	}
+	return strings.Join(s.Servers, ",") + ":" + s.Path
+}
+
+// ParseSpec reads SERVER[,SERVER...][:/PATH] or dev:DIR, with "wardfs#" before
+// it or not. A SERVER is HOST or HOST:PORT; an IPv6 address is in brackets.
+func ParseSpec(text string) (Spec, error) {
+	text = strings.TrimPrefix(text, "wardfs#")
+	if dir, ok := strings.CutPrefix(text, "dev:"); ok && !isPort(dir) {
+		if dir == "" || strings.ContainsRune(dir, 0) {
+			return Spec{}, specError("dev: needs a folder", text)
+		}
+		return Spec{Dev: filepath.Clean(dir)}, nil
+	}
+	s := Spec{Path: "/"}
+	servers := text
+	if i := strings.Index(text, ":/"); i >= 0 {
+		servers, s.Path = text[:i], path.Clean(text[i+1:])
+	} else if h, ok := strings.CutSuffix(text, ":"); ok {
+		servers = h // "server:", as for NFS
+	}
+	if strings.ContainsAny(s.Path, "\x00\n") {
+		return Spec{}, specError("the path has a line break or a zero byte in it", text)
+	}
+	for _, one := range strings.Split(servers, ",") {
+		hp, err := hostPort(one)
+		if err != nil {
+			return Spec{}, specError(err.Error(), text)
+		}
+		s.Servers = append(s.Servers, hp)
+	}
+	return s, nil
+}
+
+// isPort tells host "dev" with a port from a folder.
+func isPort(s string) bool {
+	port, _, _ := strings.Cut(s, ":")
+	_, err := strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+func hostPort(one string) (string, error) {
+	host, port := one, DefaultPort
+	switch {
+	case strings.HasPrefix(one, "[") && strings.HasSuffix(one, "]"):
+		host = one[1 : len(one)-1]
+	case strings.Count(one, ":") > 1 && !strings.HasPrefix(one, "["):
+		return "", fmt.Errorf("an IPv6 address stands in brackets: [%s]", one)
+	case strings.Contains(one, ":"):
+		var err error
+		if host, port, err = net.SplitHostPort(one); err != nil {
+			return "", fmt.Errorf("%q is no host and port", one)
+		}
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return "", fmt.Errorf("%q is no port", port)
+	}
+	if strings.HasPrefix(one, "[") && net.ParseIP(strings.SplitN(host, "%", 2)[0]) == nil {
+		return "", fmt.Errorf("%q is no address", host)
+	}
+	if host == "" || strings.ContainsAny(host, " \t\r\n\x00/\\@#[]") {
+		return "", fmt.Errorf("%q is no host", host)
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+func specError(why, text string) error {
+	return &Error{fmt.Sprintf("%q can't be mounted: %s", text, why), "write SERVER:/PATH, SERVER:PORT:/PATH or dev:DIR"}
+}

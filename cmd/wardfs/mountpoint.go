@@ -1,0 +1,193 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// fsType is how the kernel calls a mount of ours.
+const fsType = "fuse.wardfs"
+
+// mountEntry is a line of /proc/self/mountinfo.
+type mountEntry struct{ on, fstype, source string }
+
+// mountsNow is all that is mounted in this process's sight, lowest first.
+func mountsNow() ([]mountEntry, error) {
+	f, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return parseMounts(f)
+}
+
+// parseMounts reads proc_pid_mountinfo(5): fields, " - ", type, source, options.
+// Paths have space, tab, newline and backslash in octal.
+func parseMounts(r io.Reader) (all []mountEntry, err error) {
+	sc := bufio.NewScanner(r)
+	sc.Buffer(nil, 1<<20)
+	for sc.Scan() {
+		head, tail, ok := strings.Cut(sc.Text(), " - ")
+		fields, rest := strings.Fields(head), strings.Fields(tail)
+		if ok && len(fields) >= 5 && len(rest) >= 2 {
+			all = append(all, mountEntry{unoctal(fields[4]), rest[0], unoctal(rest[1])})
+		}
+	}
+	return all, sc.Err()
+}
+
+func unoctal(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// mountAt is what lies on top at exactly that path.
+func mountAt(path string) (top mountEntry, ok bool) {
+	all, err := mountsNow()
+	if err != nil {
+		return top, false
+	}
+	for _, m := range all {
+		if m.on == path {
+			top, ok = m, true
+		}
+	}
+	return top, ok
+}
+
+// realPath is the path as the kernel has it. The last element is resolved only
+// if that is possible: on a dead mount it is not.
+func realPath(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if p, err := filepath.EvalSymlinks(abs); err == nil {
+		return p, nil
+	}
+	if p, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+		return filepath.Join(p, filepath.Base(abs)), nil
+	}
+	return abs, nil
+}
+
+// checkMountPoint answers why nothing can be mounted there, before anything is
+// asked of a server. A mount of ours whose daemon has died is taken away.
+func checkMountPoint(mnt string, nonEmpty bool, log *slog.Logger) error {
+	err := unix.Access(mnt, unix.F_OK)
+	if errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) {
+		if err := clearDead(mnt, log); err != nil {
+			return err
+		}
+	}
+	if m, ok := mountAt(mnt); ok && !nonEmpty {
+		return fail(exitInUse, "`wardfs umount "+mnt+"` takes it away", "mount point %s: %s (%s) is mounted there already", mnt, m.source, m.fstype)
+	}
+	st, err := os.Stat(mnt)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(exitMountPoint, "make it: mkdir -p "+mnt, "mount point %s does not exist", mnt)
+	case err != nil:
+		return fail(exitMountPoint, "choose another mount point", "mount point %s: %w", mnt, cause(err))
+	case !st.IsDir():
+		return fail(exitMountPoint, "choose a directory", "mount point %s is not a directory", mnt)
+	}
+	if os.Geteuid() != 0 && unix.Access(mnt, unix.W_OK) != nil {
+		return fail(exitMountPoint, "mount on a directory of your own, or as root", "mount point %s may not be written by this user", mnt)
+	}
+	if nonEmpty {
+		return nil
+	}
+	d, err := os.Open(mnt)
+	if err != nil {
+		return fail(exitMountPoint, "", "mount point %s: %w", mnt, cause(err))
+	}
+	defer d.Close()
+	if names, _ := d.Readdirnames(1); len(names) > 0 {
+		return fail(exitMountPoint, "choose an empty directory, or hide what is there with -o nonempty", "mount point %s is not empty", mnt)
+	}
+	return nil
+}
+
+// clearDead takes away a mount of ours that answers "transport endpoint is not
+// connected": its daemon was killed.
+func clearDead(mnt string, log *slog.Logger) error {
+	m, ok := mountAt(mnt)
+	if !ok || m.fstype != fsType {
+		return fail(exitMountPoint, "umount -l "+mnt, "mount point %s: a dead mount of another kind (%s) is in the way", mnt, m.fstype)
+	}
+	if err := unmountPlain(mnt, true); err != nil {
+		return fail(exitMountPoint, "umount -l "+mnt+" as the user who mounted it, or as root", "mount point %s: a dead mount is in the way: %w", mnt, err)
+	}
+	log.Warn("a dead mount was in the way and is gone", "mountpoint", mnt, "source", m.source)
+	return nil
+}
+
+// unmountPlain unmounts without asking the daemon, lazily or not.
+func unmountPlain(mnt string, lazy bool) error {
+	if os.Geteuid() == 0 {
+		flags := unix.UMOUNT_NOFOLLOW
+		if lazy {
+			flags |= unix.MNT_DETACH
+		}
+		return unix.Unmount(mnt, flags)
+	}
+	args := []string{"-u"}
+	if lazy {
+		args = append(args, "-z")
+	}
+	out, err := exec.Command("fusermount3", append(args, "--", mnt)...).CombinedOutput()
+	if text := strings.TrimSpace(string(out)); err != nil && text != "" {
+		return errors.New(text)
+	}
+	return err
+}
+
+// users names processes that hold something of the mount, as far as this user
+// may see: "bash (4711), vim (4712)".
+func users(mnt string) string {
+	procs, _ := filepath.Glob("/proc/[0-9]*")
+	var who []string
+	for _, p := range procs {
+		if pid := filepath.Base(p); pid != strconv.Itoa(os.Getpid()) && holds(p, mnt) {
+			name, _ := os.ReadFile(p + "/comm")
+			who = append(who, strings.TrimSpace(string(name))+" ("+pid+")")
+		}
+		if len(who) == 5 {
+			who = append(who, "…")
+			break
+		}
+	}
+	return strings.Join(who, ", ")
+}
+
+// holds reads links only: to follow one could ask the mount itself.
+func holds(proc, mnt string) bool {
+	links, _ := filepath.Glob(proc + "/fd/*")
+	for _, l := range append(links, proc+"/cwd", proc+"/root", proc+"/exe") {
+		if to, err := os.Readlink(l); err == nil && (to == mnt || strings.HasPrefix(to, mnt+"/")) {
+			return true
+		}
+	}
+	return false
+}

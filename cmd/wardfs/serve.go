@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/wardfs/wardfs/cmd/wardfs/config"
+	"github.com/wardfs/wardfs/cmd/wardfs/control"
+)
+
+// stopTime bounds the graceful end of a server.
+const stopTime = 30 * time.Second
+
+func newServe(e *env) *cobra.Command {
+	var file string
+	var sets []string
+	c := &cobra.Command{
+		Use: "serve --config FILE", Short: "run a server",
+		Long: `serve runs a server until SIGINT or SIGTERM, and then ends gracefully: requests under way are
+finished and everything is flushed. SIGHUP reads the certificates again; they are also read when they
+change. It prints one line, ready: HOST:PORT, when it can be used, and tells systemd so.`,
+		Args: takes(0, 0, ""),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg := config.Default()
+			if file != "" {
+				if err := cfg.File(file); err != nil {
+					return err
+				}
+			}
+			log, err := finish(e, cfg, sets)
+			if err != nil {
+				return err
+			}
+			if err := cfg.Check(); err != nil {
+				return err
+			}
+			return runServe(c.Context(), e, cfg, log)
+		},
+	}
+	c.Flags().StringVar(&file, "config", "", "the configuration `FILE`; without one, the defaults and what is set")
+	c.Flags().StringArrayVar(&sets, "set", nil, "set one key of the configuration: `KEY=VALUE`")
+	return c
+}
+
+// finish lays environment and flags over the configuration, and answers the
+// log that it names.
+func finish(e *env, c *config.Config, sets []string) (*slog.Logger, error) {
+	odd := map[string]string{}
+	if err := c.Env(e.environ, func(name, hint string) { odd[name] = hint }); err != nil {
+		return nil, err
+	}
+	for _, s := range sets {
+		if err := c.Set(s); err != nil {
+			return nil, err
+		}
+	}
+	log := newLogger(e.stderr, c.Log.Level, c.Log.Format)
+	for name, hint := range odd {
+		log.Warn("a variable in the environment is no key", "name", name, "hint", hint)
+	}
+	return log, nil
+}
+
+func runServe(ctx context.Context, e *env, c *config.Config, log *slog.Logger) error {
+	harden(log)
+	raiseFiles(log)
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	b, err := openBackend(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	if err := b.listen(false); err != nil {
+		return withClosed(err, b)
+	}
+	socket := b.socket(e)
+	notifySystemd(e, "READY=1")
+	fmt.Fprintf(e.stdout, "ready: %s\n", b.addr)
+	err = b.wait(ctx)
+	stop() // a second signal ends us as it would any program
+	notifySystemd(e, "STOPPING=1")
+	log.Info("stopping")
+	end, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	socket.Close(end)
+	return first(err, b.close(end))
+}
+
+// socket lets `wardfs status` see the server.
+func (b *backend) socket(e *env) *control.Server {
+	s, err := control.Listen(controlDir(e), "server", b.c.Dir, b.handler())
+	if err != nil {
+		b.log.Warn("`wardfs status` will not see this server", "err", err)
+	}
+	return s
+}
+
+// wait returns nil when ctx is done, or why the server ended by itself.
+// SIGHUP reads the certificates again.
+func (b *backend) wait(ctx context.Context) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	for {
+		select {
+		case <-hangup:
+			_ = b.certs.Reload() // logged there
+		case <-ctx.Done():
+			return nil
+		case err := <-b.ended:
+			return first(err, fail(exitFailure, "see the log", "the server ended by itself"))
+		}
+	}
+}
+
+// withClosed closes what was opened before err.
+func withClosed(err error, b *backend) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	if e := b.close(ctx); e != nil {
+		b.log.Error("closing", "err", e)
+	}
+	return err
+}
+
+// first is the first error that is one.
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

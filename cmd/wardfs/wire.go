@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wardfs/wardfs/cmd/wardfs/config"
+	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/server"
+	"github.com/wardfs/wardfs/server/chunk"
+	"github.com/wardfs/wardfs/server/chunk/disk"
+	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/engine/pebble"
+)
+
+// backend is a server with the stores under it: the one place that chooses
+// their bodies.
+type backend struct {
+	c        *config.Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	certs    *certs.Store
+
+	lock    *dirLock
+	engine  engine.Engine
+	blocks  chunk.Store
+	server  *server.Server
+	metrics *metricsServer
+	ended   chan error // why serving ended by itself
+	addr    net.Addr
+}
+
+// openBackend opens the stores of a checked configuration and a server over
+// them. It does not listen yet. Either all is open or nothing.
+func openBackend(ctx context.Context, c *config.Config, log *slog.Logger) (*backend, error) {
+	return openBackendAfter(ctx, c, log, func() error { return nil })
+}
+
+// openBackendAfter does one more thing once the folder is locked.
+func openBackendAfter(ctx context.Context, c *config.Config, log *slog.Logger, locked func() error) (b *backend, err error) {
+	b = &backend{c: c, log: log, registry: newRegistry(), ended: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.closeStores())
+			b = nil
+		}
+	}()
+	if b.lock, err = lockDir(c.Dir); err != nil {
+		return b, err
+	}
+	if err = locked(); err != nil {
+		return b, err
+	}
+	if b.certs, err = loadCerts(c, log); err != nil {
+		return b, err
+	}
+	registerCerts(b.registry, b.certs)
+	for _, w := range append(c.Warnings(), b.certs.Warnings()...) {
+		log.Warn(w)
+	}
+	if err = b.openStores(); err != nil {
+		return b, err
+	}
+	sc, err := b.serverConfig()
+	if err != nil {
+		return b, err
+	}
+	b.server, err = server.New(ctx, sc)
+	return b, err
+}
+
+func (b *backend) openStores() error {
+	engineDir := orJoin(b.c.Engine.Dir, b.c.Dir, "engine")
+	db, err := pebble.Open(pebble.Config{
+		Dir: engineDir, Cache: int64(b.c.Engine.Cache), Log: b.log.With("part", "engine"),
+		Observe: observe(b.registry, "wardfs_engine_seconds", "Time of an engine's operation.", "op"),
+		OnFail:  func(err error) { b.ended <- err },
+	})
+	if err != nil {
+		return fmt.Errorf("engine %s: %w", engineDir, err)
+	}
+	b.engine = db
+	chunkDir := orJoin(b.c.Chunk.Dir, b.c.Dir, "chunks")
+	seen := observe(b.registry, "wardfs_chunk_seconds", "Time of a chunk store's operation.", "op")
+	moved := counter(b.registry, "wardfs_chunk_bytes_total", "Bytes that a chunk store's operations moved.", "op")
+	blocks, err := disk.Open(disk.Config{
+		Dir: chunkDir, VolumeSize: int64(b.c.Chunk.VolumeSize), CompactRate: int64(b.c.Chunk.CompactRate), Log: b.log.With("part", "chunk"),
+		Observe: func(op string, d time.Duration, n int) {
+			seen(op, d)
+			moved(op, n)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("chunk store %s: %w", chunkDir, err)
+	}
+	b.blocks = blocks
+	return nil
+}
+
+func (b *backend) serverConfig() (server.Config, error) {
+	c := b.c
+	super := c.Auth.Superuser
+	if super == "" {
+		me, err := userName()
+		if err != nil {
+			return server.Config{}, err
+		}
+		super = me
+	}
+	sc := server.Config{
+		Engine: b.engine, Blocks: b.blocks, TLS: b.certs.Server(),
+		Auth: server.Auth{Mechanisms: c.Auth.Mechanisms, SimpleAnywhere: c.Auth.SimpleAnywhere, Trusted: c.Auth.Trusted,
+			Superuser: super, Resolve: resolveHere(super)},
+		KeepAlive: c.Session.KeepAlive, SessionTimeout: c.Session.Timeout, Grace: c.Session.Grace,
+		SweepAge: c.Chunk.SweepAge, Release: version, Log: b.log, Registry: b.registry,
+	}
+	sc.Root.UID, sc.Root.GID, sc.Root.Mode = posix.UID(c.Root.UID), posix.GID(c.Root.GID), posix.Mode(c.Root.Mode)
+	return sc, nil
+}
+
+// listen opens the ports and begins to answer. Without a free port at other,
+// a "host:0" is tried if free is set.
+func (b *backend) listen(free bool) error {
+	l, err := listenOr(b.c.Listen, free)
+	if err != nil {
+		return err
+	}
+	b.addr = l.Addr()
+	if b.c.Metrics.Listen != "" {
+		m, err := listenOr(b.c.Metrics.Listen, free)
+		if err != nil {
+			l.Close()
+			return err
+		}
+		b.metrics = serveMetrics(m, b.certs.Server(), b.registry, b.c.Metrics.Readers)
+		b.log.Info("metrics", "addr", m.Addr().String())
+	}
+	go func() { b.ended <- b.server.Serve(l) }()
+	b.log.Info("serving", "addr", l.Addr().String(), "dir", b.c.Dir, "mechanisms", b.c.Auth.Mechanisms)
+	return nil
+}
+
+// close ends the serving gracefully, as far as ctx lets it, and closes the
+// stores.
+func (b *backend) close(ctx context.Context) error {
+	err := b.server.Shutdown(ctx)
+	b.metrics.Close()
+	return errors.Join(err, b.closeStores())
+}
+
+func (b *backend) closeStores() (err error) {
+	if b.blocks != nil {
+		err = b.blocks.Close()
+	}
+	if b.engine != nil {
+		err = errors.Join(err, b.engine.Close())
+	}
+	b.lock.Unlock()
+	return err
+}
+
+// listenOr listens on addr, or if that port is taken and free is set on any of
+// the same host.
+func listenOr(addr string, free bool) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	if err == nil {
+		return l, nil
+	}
+	if host, _, e := net.SplitHostPort(addr); e == nil && free && exitCode(err) == exitInUse {
+		return net.Listen("tcp", net.JoinHostPort(host, "0"))
+	}
+	if exitCode(err) == exitInUse {
+		return nil, fail(exitInUse, "end what listens there (`ss -ltnp` shows it), or configure another port", "%s: the port is in use", addr)
+	}
+	return nil, fail(exitConfig, "check listen and metrics.listen", "can't listen on %s: %w", addr, cause(err))
+}
+
+// loadCerts loads a server's material; log may be nil.
+func loadCerts(c *config.Config, log *slog.Logger) (*certs.Store, error) {
+	return certs.Load(certs.Config{
+		Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.CA, Log: log,
+		ClientAuth: map[string]certs.ClientAuth{"require": certs.RequireCert, "request": certs.RequestCert, "none": certs.IgnoreCert}[c.TLS.ClientAuth],
+	})
+}
+
+// resolveHere answers the principals who have an account on this host, by its
+// passwd and group files. The superuser need not have one.
+func resolveHere(super string) func(context.Context, identity.Principal) (posix.Cred, error) {
+	return func(_ context.Context, p identity.Principal) (posix.Cred, error) {
+		u, err := user.Lookup(p.Name)
+		if err != nil {
+			if p.Name == super {
+				return posix.Cred{}, nil
+			}
+			return posix.Cred{}, fmt.Errorf("no account of that name on the server: %w", err)
+		}
+		return credOf(u)
+	}
+}
+
+func credOf(u *user.User) (posix.Cred, error) {
+	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
+	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
+	if err := errors.Join(err1, err2); err != nil {
+		return posix.Cred{}, err
+	}
+	c := posix.Cred{UID: posix.UID(uid), GID: posix.GID(gid)}
+	groups, err := u.GroupIds()
+	if err != nil {
+		return c, err
+	}
+	for _, g := range groups {
+		if n, err := strconv.ParseUint(g, 10, 32); err == nil {
+			c.Groups = append(c.Groups, posix.GID(n))
+		}
+	}
+	return c, nil
+}
+
+// userName is the name of who runs this process.
+func userName() (string, error) {
+	u, err := user.Current()
+	if err != nil {
+		return "", fmt.Errorf("this process's user %d has no name: %w", os.Getuid(), err)
+	}
+	return u.Username, nil
+}
+
+func orJoin(path string, elem ...string) string {
+	if path != "" {
+		return path
+	}
+	return filepath.Join(elem...)
+}
+
+// cause is the innermost error of the system, without the words around it.
+func cause(err error) error {
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		err = e
+	}
+	return err
+}

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/wardfs/wardfs/client"
+	"github.com/wardfs/wardfs/cmd/wardfs/control"
+	"github.com/wardfs/wardfs/cmd/wardfs/mountopt"
+	"github.com/wardfs/wardfs/fuse"
+	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/posix"
+)
+
+// flushTime bounds the flushing at the end of a mount.
+const flushTime = 60 * time.Second
+
+// mounting is what to mount where.
+type mounting struct {
+	spec     mountopt.Spec
+	mnt      string // a real path
+	options  *mountopt.Options
+	log      *slog.Logger
+	registry *prometheus.Registry // nil makes one
+}
+
+// mount is a mount that is up: the session, the kernel's side, the socket.
+type mount struct {
+	mounting
+	certs  *certs.Store
+	client *client.Mount
+	fuse   *fuse.Mounted
+	socket *control.Server
+	since  time.Time
+
+	once   sync.Once
+	closed chan struct{} // when all is flushed and gone
+	done   chan struct{} // when those who asked know it
+	err    error         // what was lost at the end; read after closed
+}
+
+// openMount connects, mounts and answers once it is usable. Either all of it is
+// up or nothing.
+func openMount(ctx context.Context, e *env, m mounting) (*mount, error) {
+	alone := m.registry == nil // in a dev the server has exported what both have
+	if alone {
+		m.registry = newRegistry()
+	}
+	up := &mount{mounting: m, since: time.Now(), closed: make(chan struct{}), done: make(chan struct{})}
+	cc, err := up.clientConfig()
+	if err != nil {
+		return nil, err
+	}
+	if alone {
+		registerCerts(m.registry, up.certs)
+	}
+	if up.client, err = client.Connect(ctx, cc); err != nil {
+		return nil, err
+	}
+	if up.fuse, err = fuse.Mount(m.mnt, up.fuseConfig()); err != nil {
+		err = errors.Join(&failure{exitMountPoint, err.Error(), "`wardfs doctor` checks what mounting needs", err}, up.client.Close(ctx))
+		return nil, err
+	}
+	up.client.OnRecall(up.recall)
+	exportClient(up.registry, up.client)
+	up.socket, err = control.Listen(controlDir(e), "mount", m.mnt, up.handler())
+	if err != nil {
+		m.log.Warn("`wardfs status` will not see this mount", "err", err)
+	}
+	go func() { // unmounted from outside, or by close
+		up.fuse.Wait()
+		up.end()
+	}()
+	return up, nil
+}
+
+func (m *mount) clientConfig() (client.Config, error) {
+	o := m.options
+	store, err := certs.Load(certs.Config{Cert: o.Cert, Key: o.Key, CA: o.CA, ServerName: o.ServerName, Log: m.log})
+	if err != nil {
+		return client.Config{}, err
+	}
+	m.certs = store
+	for _, w := range store.Warnings() {
+		m.log.Warn(w)
+	}
+	c := client.Config{
+		Servers: m.spec.Servers, TLS: store.Client(""), Mechanism: o.Mechanism, User: o.User,
+		Trusted: o.Identity == "trusted", Name: clientName(m.mnt), Release: version,
+		Memory: int64(o.Memory), Timeout: o.Timeout, Soft: o.Soft, Log: m.log,
+	}
+	if c.Mechanism == "" {
+		c.Mechanism = identity.Simple
+		if o.Cert != "" {
+			c.Mechanism = identity.X509
+		}
+	}
+	if c.User == "" && c.Mechanism == identity.Simple {
+		c.User, err = userName()
+	}
+	return c, err
+}
+
+// clientName is what the server shows people of this mount.
+func clientName(mnt string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "?"
+	}
+	return host + ":" + mnt
+}
+
+func (m *mount) fuseConfig() fuse.Config {
+	o := m.options
+	source := o.Fsname
+	if source == "" {
+		source = m.spec.String()
+	}
+	// Where one principal acts for everyone who comes, nobody else comes
+	// unless that was asked for.
+	everyone := os.Geteuid() == 0 && o.Identity == "trusted"
+	seen := observe(m.registry, "wardfs_fuse_seconds", "Time of a request of the kernel.", "op")
+	failed := counter(m.registry, "wardfs_fuse_errors_total", "Requests of the kernel answered with an error.", "errno")
+	return fuse.Config{
+		As: m.client.As, Files: m.client.Files(), Source: source, Log: m.log,
+		Options: fuse.Options{
+			AllowOther: o.AllowOther.Or(everyone), ReadOnly: o.ReadOnly, NoSuid: o.NoSuid, NoDev: o.NoDev, NoExec: o.NoExec,
+			NoAtime: o.NoAtime, NonEmpty: o.NonEmpty, NoDefaultPermissions: o.NoDefaultPermissions,
+			MaxWrite: int(o.MaxWrite), ReadAhead: int(o.ReadAhead),
+			AttrTimeout: timeout(o.AttrTimeout), EntryTimeout: timeout(o.EntryTimeout), NegativeTimeout: timeout(o.NegativeTimeout),
+			Debug: o.Debug,
+		},
+		Observe: func(op string, errno posix.Errno, d time.Duration) {
+			seen(op, d)
+			if errno != 0 {
+				failed(errno.String(), 1)
+			}
+		},
+	}
+}
+
+// timeout turns unset (negative) and none (zero) into fuse's zero and negative.
+func timeout(d time.Duration) time.Duration {
+	switch {
+	case d < 0:
+		return 0
+	case d == 0:
+		return -1
+	}
+	return d
+}
+
+// recall passes on to the kernel what others have changed.
+func (m *mount) recall(changes []posix.Change, _ bool) {
+	for _, c := range changes {
+		if c.Name != "" {
+			m.fuse.InvalidateEntry(c.Dir, c.Name)
+		}
+		if c.Ino != 0 {
+			m.fuse.InvalidateInode(c.Ino, 0, 0)
+		}
+	}
+}
+
+// unmount flushes and unmounts. While a process uses it that is EBUSY, unless
+// lazy: then it is taken out of sight and goes on for those who do.
+func (m *mount) unmount(ctx context.Context, lazy bool) error {
+	if err := m.client.Files().SyncAll(ctx); err != nil && !lazy {
+		return fail(exitCode(err), "bring the server back, or give up what is not written with -l", "not all that was written could be flushed: %w", err)
+	}
+	if err := m.fuse.Unmount(false); err == nil {
+		<-m.closed
+		return m.err
+	} else if !lazy {
+		text := fmt.Sprintf("%s is busy", m.mnt)
+		if who := users(m.mnt); who != "" {
+			text += ": " + who
+		}
+		return &failure{exitInUse, text, "end these processes, or take it out of sight with -l", err}
+	}
+	return m.fuse.Unmount(true)
+}
+
+// close ends the mount for good, within flushTime: what uses it still gets an
+// error from then on.
+func (m *mount) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	err := m.unmount(ctx, false)
+	if err == nil || isClosed(m.closed) {
+		return m.err
+	}
+	m.log.Warn("unmounting lazily", "mountpoint", m.mnt, "err", err)
+	if err := m.fuse.Unmount(true); err != nil {
+		return err
+	}
+	m.end()
+	return m.err
+}
+
+// end flushes what is left and hangs up, once.
+func (m *mount) end() {
+	m.once.Do(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+		defer cancel()
+		if err := m.client.Close(ctx); err != nil {
+			m.err = fail(exitCode(err), "look at the server; what programs had synced is safe", "%s: written data may be lost: %w", m.mnt, err)
+			m.log.Error("at the end not all could be flushed", "err", err)
+		}
+		m.log.Info("unmounted", "mountpoint", m.mnt)
+		close(m.closed)
+		m.socket.Close(ctx)
+		close(m.done)
+	})
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// controlDir is where this user's sockets lie.
+func controlDir(e *env) string { return control.Dir(os.Geteuid(), e.getenv) }
+
+// absolute makes the paths of the options independent of the folder we are in.
+func absolute(o *mountopt.Options) error {
+	for _, p := range []*string{&o.CA, &o.Cert, &o.Key, &o.Log} {
+		if *p == "" {
+			continue
+		}
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return err
+		}
+		*p = abs
+	}
+	return nil
+}
+
+// exportClient exports what a mount counts.
+func exportClient(r prometheus.Registerer, c *client.Mount) {
+	gauge := func(name, help string, f func(client.Status) float64) {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return f(c.Status()) }))
+	}
+	count := func(name, help string, f func(client.Status) int64) {
+		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(f(c.Status())) }))
+	}
+	gauge("wardfs_mount_connected", "1 while the session has a server.", func(s client.Status) float64 {
+		if s.Session.Connected {
+			return 1
+		}
+		return 0
+	})
+	gauge("wardfs_mount_buffered_bytes", "Written data that is not committed yet.", func(s client.Status) float64 { return float64(s.Files.Buffered) })
+	gauge("wardfs_mount_cached_bytes", "Data in the block cache.", func(s client.Status) float64 { return float64(s.Files.Cached) })
+	gauge("wardfs_mount_calls_waiting", "Calls that have no reply yet.", func(s client.Status) float64 { return float64(s.Session.Calls) })
+	gauge("wardfs_mount_open_handles", "Open files and directories.", func(s client.Status) float64 { return float64(s.Session.Handles) })
+	count("wardfs_mount_cache_hits_total", "Reads of the block cache that found it.", func(s client.Status) int64 { return s.Files.CacheHits })
+	count("wardfs_mount_cache_misses_total", "Reads of the block cache that did not.", func(s client.Status) int64 { return s.Files.CacheMisses })
+	count("wardfs_mount_read_bytes_total", "Bytes that programs read.", func(s client.Status) int64 { return s.Files.ReadBytes })
+	count("wardfs_mount_written_bytes_total", "Bytes that programs wrote.", func(s client.Status) int64 { return s.Files.WrittenBytes })
+	count("wardfs_mount_fetched_bytes_total", "Bytes fetched from the chunk role.", func(s client.Status) int64 { return s.Files.FetchBytes })
+	count("wardfs_mount_commits_total", "Commits of written data.", func(s client.Status) int64 { return s.Files.Commits })
+	count("wardfs_mount_memory_waits_total", "Writes that waited for memory.", func(s client.Status) int64 { return s.Files.Waits })
+}
