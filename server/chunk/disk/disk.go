@@ -114,13 +114,26 @@ type Store struct {
 		places map[place]struct{}
 	}
 
-	burying sync.Mutex    // there is one burial at a time
-	freed   atomic.Uint64 // how often room was given back
+	chores sync.Mutex    // maintain runs once at a time
+	freed  atomic.Uint64 // how often room was given back
 
 	work worker
 }
 
 var _ chunk.Store = (*Store)(nil)
+
+// shut closes all files, those that the appender holds too.
+func (s *Store) shut() {
+	for _, v := range s.vols.all() {
+		s.vols.drop(v)
+	}
+	if s.active != nil {
+		s.vols.release(s.active)
+	}
+	for _, v := range append(s.full, s.suspect...) {
+		s.vols.release(v)
+	}
+}
 
 // enter begins an operation; leave must follow unless it answers an error.
 func (s *Store) enter(ctx context.Context) error {
@@ -213,8 +226,6 @@ func (s *Store) Close() error {
 		s.sealFull()
 		s.sealActive()
 	}
-	for _, v := range s.vols.all() {
-		s.vols.drop(v)
-	}
+	s.shut()
 	return errors.Join(err, s.fs.close())
 }

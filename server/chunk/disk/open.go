@@ -63,9 +63,7 @@ func open(cfg Config, fs filesystem) (_ *Store, err error) {
 		return nil, err
 	}
 	if err := s.load(numbers); err != nil {
-		for _, v := range s.vols.all() {
-			s.vols.drop(v)
-		}
+		s.shut()
 		return nil, err
 	}
 	s.cfg.Log.Debug("chunk store opened", "dir", cfg.Dir, "volumes", len(numbers), "blocks", s.index.len(), "dur", time.Since(began))

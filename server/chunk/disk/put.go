@@ -146,6 +146,7 @@ func (s *Store) append(r *record, old place, index bool) (place, error) {
 		return place{}, err // the next record is written over the half one
 	}
 	s.wrote(v, r, at)
+	v.zeroAhead()
 	if index && !s.point(r, at, old) {
 		s.dig(grave{at, r.size})
 		return place{}, errChanged
@@ -227,6 +228,30 @@ func (s *Store) allocate(v *volume, end int64) error {
 		return err
 	}
 	return nil
+}
+
+// How much a sync may cover to be called a trickle, and how much is zeroed for
+// one at a time, in bytes.
+const (
+	trickleSize = 64 << 10
+	zeroWindow  = 512 << 10
+)
+
+var zeros [zeroWindow]byte
+
+// zeroAhead writes zeros after the tail of a volume that is synced after every
+// few small records. The first write to a block that was only allocated makes
+// the next sync wait for the filesystem's journal; over written zeros it
+// waits for the data alone, which here took half the time. The next sync
+// writes the zeros along.
+func (v *volume) zeroAhead() {
+	end := min(v.tail+zeroWindow, v.allocated)
+	if !v.trickle || v.tail <= v.zeroed || end <= v.tail {
+		return
+	}
+	// An error would be no one's: what fails here fails again where it counts.
+	_ = v.f.writev([][]byte{zeros[:end-v.tail]}, v.tail)
+	v.zeroed = end
 }
 
 // newVolume begins the next volume and makes it active. Its name is durable

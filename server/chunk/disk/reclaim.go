@@ -47,8 +47,6 @@ const maxGraves = unitSize / tombSize
 // a record that a crash brings back must come back whole. What could not be
 // written stays for the next time.
 func (s *Store) bury(ctx context.Context) error {
-	s.burying.Lock()
-	defer s.burying.Unlock()
 	s.removeEmpty()
 	s.graves.Lock()
 	dug := s.graves.dug

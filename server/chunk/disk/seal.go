@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,32 +50,35 @@ func readFile(fs filesystem, name string) ([]byte, error) {
 
 // sealFull writes the index files of the volumes that are full. One that
 // cannot be written now, on a full disk, is tried again later.
-func (s *Store) sealFull() {
+func (s *Store) sealFull() (ok bool) {
 	s.log.Lock()
 	full := append([]*volume(nil), s.full...)
 	s.log.Unlock()
 	if len(full) == 0 {
-		return
+		return true
 	}
 	if err := s.group.sync(context.Background(), s.syncDisk); err != nil {
-		return // logged where it failed
+		return false // logged where it failed
 	}
+	ok = true
 	for _, v := range full {
 		if err := s.seal(v); err != nil {
 			s.cfg.Log.Warn("index file not written", "volume", v.number, "err", err)
+			ok = false
 		}
 	}
+	return ok
 }
 
 // seal writes the index file of a full volume and gives back what was
 // allocated beyond its tail.
 func (s *Store) seal(v *volume) error {
 	s.log.Lock()
-	ready := !v.failed || v.tail == v.durable.Load()
+	ready := slices.Contains(s.full, v) && v.tail == v.durable.Load()
 	im := image{covered: v.tail, items: v.items, graves: v.graves}
 	s.log.Unlock()
 	if !ready {
-		return nil // salvage comes first
+		return nil // a sync of it failed meanwhile: salvage comes first
 	}
 	if err := replaceFile(s.fs, indexName(v.number), im.encode(s.mark, v.number)); err != nil {
 		return err

@@ -338,7 +338,12 @@ func (f *simFile) sync() error {
 	defer f.fs.mu.Unlock()
 	cut, err := f.fs.step("sync", f.name)
 	if err == nil && !cut {
-		f.disk = append(f.disk[:0:0], f.cur...)
+		disk := make([]byte, len(f.cur))
+		copy(disk, f.disk)
+		f.disk = disk
+		for s := range f.dirty {
+			copySector(f.disk, f.cur, s)
+		}
 		clear(f.dirty)
 		return nil
 	}

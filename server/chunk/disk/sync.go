@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/wardfs/wardfs/posix"
@@ -101,8 +102,9 @@ func (s *Store) syncDirty() error {
 			failed = diskError("fsync", err, "volume "+volumeName(m.v.number))
 			continue
 		}
-		m.v.durable.Store(m.tail)
 		s.log.Lock()
+		m.v.trickle = m.tail-m.v.durable.Load() <= trickleSize
+		m.v.durable.Store(m.tail)
 		if m.v.tail == m.tail {
 			delete(s.dirty, m.v)
 		}
@@ -119,7 +121,6 @@ func (s *Store) doubt(v *volume, err error) {
 		"durable", v.durable.Load(), "err", err)
 	s.log.Lock()
 	defer s.log.Unlock()
-	v.failed = true
 	delete(s.dirty, v)
 	if s.active == v {
 		s.active = nil
@@ -185,6 +186,8 @@ func (s *Store) salvageVolume(v *volume) error {
 	s.log.Lock()
 	defer s.log.Unlock()
 	v.items, v.tail = v.items[:good:good], durable
+	// The places above are given up, and after a restart may be taken again.
+	v.graves = slices.DeleteFunc(v.graves, func(p place) bool { return p.vol == v.number && p.off() >= durable })
 	s.suspect = without(s.suspect, v)
 	s.full = append(s.full, v)
 	s.work.wake()

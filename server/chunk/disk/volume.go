@@ -30,7 +30,7 @@ type volume struct {
 	tail      int64 // where the next record goes
 	allocated int64 // up to here the disk has promised room
 	zeroed    int64 // up to here zeros were written ahead of the tail
-	failed    bool  // a sync of it failed
+	trickle   bool  // the last sync was of little: see zeroAhead
 	sealed    bool  // an index file covers it all; items and graves are nil
 	items     []item
 	graves    []place

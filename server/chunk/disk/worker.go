@@ -14,8 +14,12 @@ type worker struct {
 	done              sync.WaitGroup
 }
 
-// lull is how long the worker lets work pile up before it begins.
-const lull = 50 * time.Millisecond
+// lull is how long the worker lets work pile up before it begins, and retry
+// how long it waits when the disk had no room or failed.
+const (
+	lull  = 50 * time.Millisecond
+	retry = 10 * time.Second
+)
 
 func (w *worker) init() {
 	w.kick, w.kickCompact = make(chan struct{}, 1), make(chan struct{}, 1)
@@ -55,7 +59,9 @@ func (w *worker) pause(d time.Duration) bool {
 func (s *Store) start() {
 	s.work.done.Go(func() {
 		for s.waitFor(s.work.kick) && s.work.pause(lull) {
-			s.maintain(s.work.ctx)
+			if !s.maintain(s.work.ctx) {
+				time.AfterFunc(retry, s.work.wake)
+			}
 			poke(s.work.kickCompact)
 		}
 	})
@@ -76,10 +82,14 @@ func (s *Store) waitFor(c chan struct{}) bool {
 	}
 }
 
-// maintain does what has piled up.
-func (s *Store) maintain(ctx context.Context) {
-	s.sealFull()
-	if err := s.bury(ctx); err != nil && ctx.Err() == nil {
+// maintain does what has piled up, and answers whether all of it worked.
+func (s *Store) maintain(ctx context.Context) bool {
+	s.chores.Lock()
+	defer s.chores.Unlock()
+	sealed := s.sealFull()
+	err := s.bury(ctx)
+	if err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("room of deleted blocks not given back yet", "err", err)
 	}
+	return sealed && err == nil
 }
