@@ -86,11 +86,16 @@ func runDev(ctx context.Context, e *env, f devFlags) error {
 
 // start brings up all or nothing.
 func (d *dev) start(ctx context.Context, e *env) (err error) {
-	if err := d.prepareMountPoint(); err != nil {
-		return err
+	if _, err := os.Lstat(d.mount.mnt); !errors.Is(err, os.ErrNotExist) { // known to be wrong before anything is begun
+		if err := checkMountPoint(d.mount.mnt, d.mount.options.NonEmpty, d.mount.log); err != nil {
+			return err
+		}
 	}
 	if d.backend, err = openDevBackend(ctx, d.c, d.mount.log); err != nil {
 		return err
+	}
+	if err := d.makeMountPoint(); err != nil {
+		return withClosed(err, d.backend)
 	}
 	if err := d.backend.listen(d.freely); err != nil {
 		return withClosed(err, d.backend)
@@ -108,16 +113,17 @@ func (d *dev) start(ctx context.Context, e *env) (err error) {
 	return nil
 }
 
-// prepareMountPoint makes it if it is not there.
-func (d *dev) prepareMountPoint() error {
+// makeMountPoint makes it if it is not there.
+func (d *dev) makeMountPoint() error {
 	mnt := d.mount.mnt
-	if _, err := os.Lstat(mnt); errors.Is(err, os.ErrNotExist) {
-		if err := os.MkdirAll(mnt, 0o755); err != nil {
-			return fail(exitMountPoint, "choose another with --mount", "mount point %s can't be made: %w", mnt, cause(err))
-		}
-		d.mount.log.Info("made the mount point", "mountpoint", mnt)
+	if _, err := os.Lstat(mnt); !errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-	return checkMountPoint(mnt, d.mount.options.NonEmpty, d.mount.log)
+	if err := os.MkdirAll(mnt, 0o755); err != nil {
+		return fail(exitMountPoint, "choose another with --mount", "mount point %s can't be made: %w", mnt, cause(err))
+	}
+	d.mount.log.Info("made the mount point", "mountpoint", mnt)
+	return nil
 }
 
 // wait returns when a signal came, the mount was unmounted from outside (nil

@@ -143,7 +143,7 @@ func checkDead() finding {
 			continue
 		}
 		n++
-		if err := unix.Access(m.on, unix.F_OK); errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) {
+		if isDead(m.on) {
 			dead = append(dead, m.on)
 		}
 	}

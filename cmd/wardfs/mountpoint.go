@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -94,8 +95,7 @@ func realPath(path string) (string, error) {
 // checkMountPoint answers why nothing can be mounted there, before anything is
 // asked of a server. A mount of ours whose daemon has died is taken away.
 func checkMountPoint(mnt string, nonEmpty bool, log *slog.Logger) error {
-	err := unix.Access(mnt, unix.F_OK)
-	if errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED) {
+	if isDead(mnt) {
 		if err := clearDead(mnt, log); err != nil {
 			return err
 		}
@@ -127,6 +127,23 @@ func checkMountPoint(mnt string, nonEmpty bool, log *slog.Logger) error {
 		return fail(exitMountPoint, "choose an empty directory, or hide what is there with -o nonempty", "mount point %s is not empty", mnt)
 	}
 	return nil
+}
+
+// isDead reports whether the daemon of a mount was killed: "transport endpoint
+// is not connected". It asks statfs(2), which the kernel never answers by
+// itself; a daemon that is there but does not answer for a second is alive.
+func isDead(mnt string) bool {
+	answer := make(chan error, 1)
+	go func() {
+		var st unix.Statfs_t
+		answer <- unix.Statfs(mnt, &st)
+	}()
+	select {
+	case err := <-answer:
+		return errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
+	case <-time.After(time.Second):
+		return false
+	}
 }
 
 // clearDead takes away a mount of ours that answers "transport endpoint is not

@@ -57,9 +57,7 @@ func runUmount(ctx context.Context, e *env, mnt string, f umountFlags) error {
 // umountDead unmounts where no daemon of ours answers: it was killed, or is
 // another user's.
 func umountDead(mnt string, f umountFlags) error {
-	err := unix.Access(mnt, unix.F_OK)
-	dead := errors.Is(err, unix.ENOTCONN) || errors.Is(err, unix.ECONNABORTED)
-	err = unmountPlain(mnt, f.lazy || f.force || dead)
+	err := unmountPlain(mnt, f.lazy || f.force || isDead(mnt))
 	switch {
 	case err == nil:
 		return nil

@@ -169,7 +169,7 @@ func explainNet(err error) *Error {
 // speaks guesses from its first bytes what a port is that is not ours.
 func speaks(head []byte) string {
 	for _, p := range []struct{ prefix, what string }{
-		{"HTTP/", ": it is a plain HTTP server"}, {"SSH-", ": it is an SSH server"}, {"220", ": it is a mail or FTP server"},
+		{"HTTP/", ": it is a plain HTTP server"}, {"<!DOC", ": it is a plain HTTP server"}, {"SSH-", ": it is an SSH server"}, {"220", ": it is a mail or FTP server"},
 		{"\x00\x00", ": it is a plain HTTP/2 or gRPC server"}, {"-ERR", ": it is a Redis or POP server"},
 	} {
 		if strings.HasPrefix(string(head), p.prefix) {
