@@ -16,9 +16,6 @@ type place struct {
 // seal must give the same bytes for the same place and plaintext, for a retried
 // upload sends them again under the same name.
 type codec interface {
-	// granule is how many bytes of plaintext a segment has: a smaller read
-	// costs as much. 1 where there are no segments.
-	granule() uint32
 	// span answers which stored bytes hold the plaintext [off, off+n), whole
 	// segments of it.
 	span(size, off, n uint32) (start, length uint32)
@@ -26,7 +23,7 @@ type codec interface {
 	// posix.BlockMax.
 	stored(size uint32) uint32
 	// seal fills dst, of stored(len(plain)) bytes, with the block's stored
-	// form; plain is only read. A plain codec needs no dst: see plainText.
+	// form; plain is only read.
 	seal(dst []byte, at place, plain []byte) error
 	// open fills dst with the plaintext from off on, out of what span named.
 	// Damage is an error that bears posix.EIO. stored may be overwritten.
@@ -37,7 +34,6 @@ type codec interface {
 // spares the copies.
 type plain struct{}
 
-func (plain) granule() uint32                              { return 1 }
 func (plain) span(_, off, n uint32) (start, length uint32) { return off, n }
 func (plain) stored(size uint32) uint32                    { return size }
 

@@ -19,8 +19,6 @@ const (
 	tagSize    = 16
 )
 
-func (tagged) granule() uint32 { return tagSegment }
-
 func (tagged) stored(size uint32) uint32 {
 	return size + (size+tagSegment-1)/tagSegment*tagSize
 }

@@ -106,6 +106,8 @@ type fakeTree struct {
 	bad     []string // commits that no honest client sends
 	clock   int64
 	right   string // the capability that opens answer
+
+	trusting bool // do not judge commits
 }
 
 type fakeFile struct {
@@ -147,7 +149,9 @@ func (t *fakeTree) touch(f *fakeFile) {
 	f.attr.Change++
 	f.attr.Mtime = posix.Time{Sec: t.clock}
 	f.attr.Ctime = f.attr.Mtime
-	f.attr.Alloc = f.m.Covered(0, posix.FileSizeMax)
+	if !t.trusting {
+		f.attr.Alloc = f.m.Covered(0, posix.FileSizeMax)
+	}
 }
 
 func (t *fakeTree) Lookup(ctx context.Context, dir posix.Ino, name string) (posix.Attr, error) {
@@ -281,7 +285,9 @@ func (t *fakeTree) Commit(ctx context.Context, h posix.Handle, c posix.Commit) (
 		t.bad = append(t.bad, "number of extents")
 	}
 	for _, e := range c.Extents {
-		t.judge(ino, e)
+		if !t.trusting {
+			t.judge(ino, e)
+		}
 		f.m = f.m.Lay(e)
 		f.attr.Size = max(f.attr.Size, e.End())
 	}

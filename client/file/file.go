@@ -72,13 +72,15 @@ type Config struct {
 }
 
 // The bounds of what is kept for files that nobody has open, of damaged blocks
-// remembered, and of small blocks and read-ahead pieces under way at once.
+// remembered, and of small blocks, pieces read ahead and flushes under way at
+// once.
 const (
 	minMemory = 32 << 20
 	maxIdle   = 1024
 	maxBad    = 1024
 	maxSmall  = 16
 	maxAhead  = 8
+	maxRounds = 64
 )
 
 // Files is the data path of one mount. All methods are safe for concurrent use.
@@ -95,6 +97,7 @@ type Files struct {
 	big       gate // uploads of big and small blocks, pieces read ahead
 	small     gate
 	ahead     gate
+	rounds    gate // flushes under way
 	stats     counters
 
 	randMu sync.Mutex
@@ -123,6 +126,7 @@ func New(c Config) *Files {
 		age: c.Age, readAhead: uint64(c.ReadAhead), now: c.Now, log: c.Log, rand: c.Rand,
 		inodes: map[posix.Ino]*inode{}, dirty: map[*inode]time.Time{}, bad: map[posix.BlockID]bool{},
 		wake: make(chan struct{}, 1), small: make(gate, maxSmall), ahead: make(gate, maxAhead),
+		rounds: make(gate, maxRounds),
 	}
 	memory, uploads := c.Memory, c.Uploads
 	defaultTo(&memory, 256<<20)
@@ -181,21 +185,15 @@ func (f *Files) spawn(fn func()) bool {
 // files and answers the first error.
 func (f *Files) SyncAll(ctx context.Context) error {
 	var first error
-	rounds := make([]*round, 0, 16)
-	wait := func() {
-		for _, r := range rounds {
-			if err := r.wait(ctx); err != nil && first == nil {
-				first = as("syncfs", err)
-			}
-		}
-		rounds = rounds[:0]
-	}
+	var rounds []*round
 	for _, i := range f.dirtySince(f.now()) {
-		if rounds = append(rounds, i.kick(true, true)); len(rounds) == cap(rounds) {
-			wait()
+		rounds = append(rounds, i.kick(true, true))
+	}
+	for _, r := range rounds {
+		if err := r.wait(ctx); err != nil && first == nil {
+			first = as("syncfs", err)
 		}
 	}
-	wait()
 	return first
 }
 
@@ -208,6 +206,11 @@ func (f *Files) Shutdown(ctx context.Context) error {
 	f.mu.Unlock()
 	f.cancel()
 	f.work.Wait()
+	for _, i := range f.dirtySince(f.now()) {
+		i.mu.RLock()
+		f.log.Error("delayed writes dropped", "ino", i.ino, "bytes", i.covered(), "errno", posix.ErrnoOf(err))
+		i.mu.RUnlock()
+	}
 	return err
 }
 

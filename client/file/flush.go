@@ -12,8 +12,8 @@ import (
 const (
 	// maxCommit is how many extents the server takes in one commit.
 	maxCommit = 4096
-	// tries is how often one flush tries, if the errors are not final.
-	tries = 2
+	// tries is how often one flush tries where sending all anew may help.
+	tries = 4
 	// staleAfter is how old an upload may be when it is committed. The server
 	// collects blocks that no file names after an hour.
 	staleAfter = 30 * time.Minute
@@ -60,6 +60,16 @@ func (i *inode) kick(all, told bool) *round {
 	return r
 }
 
+// nudge starts a flush unless one is under way.
+func (i *inode) nudge(all bool) {
+	i.mu.RLock()
+	idle := i.running == nil
+	i.mu.RUnlock()
+	if idle {
+		i.kick(all, false)
+	}
+}
+
 // wait answers the round's error, or EINTR; the round goes on in that case.
 func (r *round) wait(ctx context.Context) error {
 	select {
@@ -80,7 +90,10 @@ func (i *inode) run(r *round) {
 	for r != nil {
 		err := i.order.lock(i.f.ctx)
 		if err == nil {
-			err = i.flush(i.f.ctx, r)
+			if err = i.f.rounds.lock(i.f.ctx); err == nil {
+				err = i.flush(i.f.ctx, r)
+				i.f.rounds.unlock()
+			}
 			i.conclude(r, err)
 			i.order.unlock()
 		}
@@ -135,6 +148,18 @@ func final(err error) bool {
 	return false
 }
 
+// anew reports whether it may help to send the same bytes under other names at
+// once: the store was restarted and has lost blocks that were not synced
+// (EAGAIN of a commit), a disk has failed on one of them (EIO), another client
+// has covered a slice between two commits and it was freed (EINVAL).
+func anew(err error) bool {
+	switch posix.ErrnoOf(err) {
+	case posix.EAGAIN, posix.EIO, posix.EINVAL:
+		return true
+	}
+	return false
+}
+
 // flush stores and commits what is dirty. Data that could not be committed
 // stays dirty. i.order is held.
 func (i *inode) flush(ctx context.Context, r *round) error {
@@ -155,7 +180,7 @@ func (i *inode) flush(ctx context.Context, r *round) error {
 			i.aged(r, since)
 			return nil
 		}
-		if try == tries || ctx.Err() != nil || final(err) && posix.ErrnoOf(err) != posix.EIO {
+		if try == tries || ctx.Err() != nil || !anew(err) {
 			return err
 		}
 	}
@@ -277,12 +302,7 @@ func (i *inode) committed(a posix.Attr, done posix.Map, batch map[posix.SliceID]
 			return batch[e.Slice.ID] != nil && e.Off >= lo && e.Off < hi
 		})
 	}
-	i.end = 0
-	for _, c := range i.chunks {
-		if n := len(c.dirty); n > 0 {
-			i.end = max(i.end, c.dirty[n-1].End())
-		}
-	}
+	i.recount()
 }
 
 // damaged logs one line about a block that is damaged, once for each.

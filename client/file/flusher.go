@@ -53,7 +53,7 @@ func (f *Files) flusher() {
 		select {
 		case <-tick.C:
 			for _, i := range f.dirtySince(f.now().Add(-f.age)) {
-				i.kick(true, false)
+				i.nudge(true)
 			}
 		case <-f.wake:
 			f.relieve()

@@ -30,14 +30,15 @@ type inode struct {
 	gen     uint64    // grows whenever the layout changes but by learning
 	writers []*Handle // open for writing, in order of opening
 
-	chunks map[uint64]*chunk // what is dirty, by chunk index
-	slices map[posix.SliceID]*slice
-	end    uint64     // after the last dirty byte; 0 if none is dirty
-	writes uint64     // how many there were: what a flush has seen
-	wrote  posix.Time // the mtime that goes with the dirty bytes
-	last   uint64     // the end of the last write,
-	stream int64      // and how many bytes went before it without a gap
-	full   int64      // bytes of closed slices that no flush has taken on
+	chunks  map[uint64]*chunk // what is dirty, by chunk index
+	slices  map[posix.SliceID]*slice
+	extents int        // how many dirty ones there are
+	end     uint64     // after the last dirty byte; 0 if none is dirty
+	writes  uint64     // how many there were: what a flush has seen
+	wrote   posix.Time // the mtime that goes with the dirty bytes
+	last    uint64     // the end of the last write,
+	stream  int64      // and how many bytes went before it without a gap
+	full    int64      // bytes of closed slices that no flush has taken on
 
 	running, next *round
 	failing       error // a final error of the newest flush, until one succeeds

@@ -5,11 +5,14 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/wardfs/wardfs/posix"
 )
+
+const readWrite = posix.OpenRead | posix.OpenWrite
 
 // rig is a data path over doubles.
 type rig struct {
@@ -17,6 +20,7 @@ type rig struct {
 	t      testing.TB
 	blocks *fakeBlocks
 	tree   *fakeTree
+	others atomic.Uint64
 }
 
 func newRig(t testing.TB, c Config) *rig {
@@ -41,6 +45,14 @@ func newRig(t testing.TB, c Config) *rig {
 		}
 	})
 	return r
+}
+
+// other is another client of the same server.
+func (r *rig) other() *Files {
+	f := New(Config{Blocks: r.blocks})
+	f.codec = r.Files.codec
+	f.handles = posix.Handle(r.others.Add(1)) << 32 // a session's handles are its own
+	return f
 }
 
 func (r *rig) create(name string, flags posix.OpenFlags) *Handle {
@@ -143,82 +155,108 @@ func TestModel(t *testing.T) {
 	}
 }
 
+// model is a run: the client under test and what it must answer.
+type model struct {
+	*rig
+	rnd       *rand.Rand
+	o         *oracle
+	ns        posix.Namespace
+	ino       posix.Ino
+	hs        []*Handle
+	got, want [300 << 10]byte
+}
+
 func runModel(t *testing.T, r *rig, rnd *rand.Rand, steps int) {
-	const rw = posix.OpenRead | posix.OpenWrite
-	ctx := t.Context()
-	o := &oracle{pages: map[uint64][]byte{}}
-	hs := []*Handle{r.create("f", rw)}
-	ino := hs[0].Ino()
-	ns := r.Over(r.tree)
-	var got, want [300 << 10]byte
+	m := &model{rig: r, rnd: rnd, o: &oracle{pages: map[uint64][]byte{}}, ns: r.Over(r.tree)}
+	m.hs = []*Handle{r.create("f", readWrite)}
+	m.ino = m.hs[0].Ino()
 	for step := range steps {
-		h := hs[rnd.IntN(len(hs))]
-		what := ""
-		switch k := rnd.IntN(100); {
-		case k < 40:
-			off, n := near(rnd, 200<<10), 1+rnd.IntN(200<<10)
-			if rnd.IntN(2) == 0 {
-				n = 1 + n>>8
-			}
-			for i := range want[:n] {
-				want[i] = byte(rnd.Uint32())
-			}
-			what = fmt.Sprintf("write %d at %d", n, off)
-			if m, err := h.Write(ctx, want[:n], off); m != n || err != nil {
-				t.Fatalf("step %d: %s: %d, %v", step, what, m, err)
-			}
-			o.write(want[:n], off)
-		case k < 75:
-			off, n := near(rnd, 250<<10), 1+rnd.IntN(len(got))
-			what = fmt.Sprintf("read %d at %d", n, off)
-			m, err := h.Read(ctx, got[:n], off)
-			wm := o.read(want[:n], off)
-			if err != nil || m != wm || !bytes.Equal(got[:m], want[:m]) {
-				t.Fatalf("step %d: %s: %d (want %d), %v, first difference at %d", step, what, m, wm, err, differs(got[:m], want[:m]))
-			}
-		case k < 80:
-			size := near(rnd, 100<<10)
-			a, err := ns.Setattr(ctx, ino, posix.SetAttr{Set: posix.SetSize, Size: size})
-			if err != nil || a.Size != size {
-				t.Fatalf("step %d: truncate %d: %d, %v", step, size, a.Size, err)
-			}
-			o.truncate(size)
-		case k < 85:
-			if err := h.Sync(ctx); err != nil {
-				t.Fatal(err)
-			}
-		case k < 90:
-			a, err := ns.Getattr(ctx, ino)
-			if err != nil || a.Size != o.size {
-				t.Fatalf("step %d: size %d, want %d, %v", step, a.Size, o.size, err)
-			}
-		case k < 95 && len(hs) < 4:
-			flags := rw
-			if rnd.IntN(8) == 0 {
-				flags |= posix.OpenTrunc
-				o.truncate(0)
-			}
-			hs = append(hs, r.open(ino, flags))
-		case k < 98 && len(hs) > 1:
-			r.close(hs[0])
-			hs = hs[1:]
-		case k < 99:
-			r.Invalidate(ino)
-		default:
-			hs[0].i.kick(false, false)
+		if err := m.step(t.Context()); err != nil {
+			t.Fatalf("step %d: %v", step, err)
 		}
 	}
-	for _, h := range hs {
+	for _, h := range m.hs {
 		r.close(h)
 	}
-	check(t, r, ino, o)
+	check(t, r, m.ino, m.o)
+}
+
+// step does one random thing and answers what was wrong with its outcome.
+func (m *model) step(ctx context.Context) error {
+	h := m.hs[m.rnd.IntN(len(m.hs))]
+	switch k := m.rnd.IntN(100); {
+	case k < 40:
+		return m.write(ctx, h)
+	case k < 75:
+		return m.read(ctx, h)
+	case k < 80:
+		size := near(m.rnd, 100<<10)
+		m.o.truncate(size)
+		a, err := m.ns.Setattr(ctx, m.ino, posix.SetAttr{Set: posix.SetSize, Size: size})
+		return m.sized("truncate", a, err)
+	case k < 85:
+		return h.Sync(ctx)
+	case k < 90:
+		a, err := m.ns.Getattr(ctx, m.ino)
+		return m.sized("getattr", a, err)
+	case k < 95 && len(m.hs) < 4:
+		flags := readWrite
+		if m.rnd.IntN(8) == 0 {
+			flags |= posix.OpenTrunc
+			m.o.truncate(0)
+		}
+		h, a, err := m.Open(ctx, m.tree, m.ino, flags)
+		m.hs = append(m.hs, h)
+		return m.sized("open", a, err)
+	case k < 98 && len(m.hs) > 1:
+		h, m.hs = m.hs[0], m.hs[1:]
+		return h.Close(ctx)
+	case k < 99:
+		m.Invalidate(m.ino)
+	default:
+		h.i.kick(false, false)
+	}
+	return nil
+}
+
+func (m *model) write(ctx context.Context, h *Handle) error {
+	off, n := near(m.rnd, 200<<10), 1+m.rnd.IntN(200<<10)
+	if m.rnd.IntN(2) == 0 {
+		n = 1 + n>>8
+	}
+	p := m.want[:n]
+	for i := range p {
+		p[i] = byte(m.rnd.Uint32())
+	}
+	m.o.write(p, off)
+	if got, err := h.Write(ctx, p, off); got != n || err != nil {
+		return fmt.Errorf("write %d at %d: %d, %w", n, off, got, err)
+	}
+	return nil
+}
+
+func (m *model) read(ctx context.Context, h *Handle) error {
+	off, n := near(m.rnd, 250<<10), 1+m.rnd.IntN(len(m.got))
+	want := m.want[:m.o.read(m.want[:n], off)]
+	got, err := h.Read(ctx, m.got[:n], off)
+	if err != nil || !bytes.Equal(m.got[:got], want) {
+		return fmt.Errorf("read %d at %d: %d (want %d), %w, first difference at %d",
+			n, off, got, len(want), err, differs(m.got[:got], want))
+	}
+	return nil
+}
+
+func (m *model) sized(what string, a posix.Attr, err error) error {
+	if err != nil || a.Size != m.o.size {
+		return fmt.Errorf("%s: size %d (want %d), %w", what, a.Size, m.o.size, err)
+	}
+	return nil
 }
 
 // check compares the committed file with the oracle, through a fresh client.
 func check(t *testing.T, r *rig, ino posix.Ino, o *oracle) {
 	t.Helper()
-	fresh := New(Config{Blocks: r.blocks})
-	fresh.codec = r.Files.codec
+	fresh := r.other()
 	defer fresh.Shutdown(context.Background())
 	h, a, err := fresh.Open(t.Context(), r.tree, ino, posix.OpenRead)
 	if err != nil || a.Size != o.size {

@@ -101,7 +101,7 @@ func (v over) Setattr(ctx context.Context, ino posix.Ino, set posix.SetAttr) (po
 		}
 		i = v.f.hold(ino) // an open under way must notice
 	}
-	if set.Set&^posix.SetSize != 0 && i.unclean() {
+	if afterWrites(set.Set) && i.unclean() {
 		if err := i.kick(true, false).wait(ctx); err != nil && ctx.Err() != nil {
 			v.f.release(i)
 			return posix.Attr{}, as("setattr", err)
@@ -111,6 +111,12 @@ func (v over) Setattr(ctx context.Context, ino posix.Ino, set posix.SetAttr) (po
 		defer v.f.release(i)
 		return i.setattr(ctx, v.Namespace, set)
 	})
+}
+
+// afterWrites reports whether what was written before must be committed first.
+func afterWrites(set posix.SetMask) bool {
+	const always = posix.SetMode | posix.SetOwner | posix.SetGroup | posix.SetMtime
+	return set&always != 0 || set&(posix.SetMtimeNow|posix.SetSize) == posix.SetMtimeNow
 }
 
 func (i *inode) setattr(ctx context.Context, ns posix.Namespace, set posix.SetAttr) (posix.Attr, error) {

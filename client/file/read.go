@@ -3,21 +3,13 @@ package file
 import (
 	"context"
 	"errors"
-	"math"
 	"sort"
-	"sync"
 
-	"github.com/wardfs/wardfs/client/blockcache/buffer"
 	"github.com/wardfs/wardfs/posix"
 )
 
-const (
-	// layoutSpan is how many bytes of a file one question for its layout is
-	// about.
-	layoutSpan = 4 * posix.ChunkSize
-	// maxFetch is how many pieces of one read are fetched at once.
-	maxFetch = 8
-)
+// layoutSpan is how many bytes of a file one question for its layout is about.
+const layoutSpan = 4 * posix.ChunkSize
 
 // errLayout is an answer of the server that makes no sense.
 var errLayout = errors.New("file: the server's layout is malformed")
@@ -50,7 +42,7 @@ func (h *Handle) Read(ctx context.Context, dst []byte, off uint64) (n int, err e
 		}
 		if posix.ErrnoOf(err) == posix.ENOENT {
 			h.i.f.log.Error("block is missing", "ino", h.i.ino, "err", err)
-			err = posix.E("read", posix.EIO, errors.New(err.Error()))
+			err = posix.E("read", posix.EIO, err)
 		}
 	}
 	if err != nil {
@@ -216,168 +208,4 @@ func blockJobs(e posix.Extent, dst []byte, jobs []job) []job {
 		dst, from = dst[n:], from+uint32(n)
 	}
 	return jobs
-}
-
-// fetchAll does the jobs, several at once.
-func (h *Handle) fetchAll(ctx context.Context, jobs []job) error {
-	if len(jobs) <= 1 {
-		for _, j := range jobs {
-			return h.fetch(ctx, j)
-		}
-		return nil
-	}
-	var mu sync.Mutex
-	var first error
-	next := 0
-	var work sync.WaitGroup
-	for range min(len(jobs), maxFetch) {
-		work.Go(func() {
-			for {
-				mu.Lock()
-				k := next
-				next++
-				stop := k >= len(jobs) || first != nil
-				mu.Unlock()
-				if stop {
-					return
-				}
-				if err := h.fetch(ctx, jobs[k]); err != nil {
-					mu.Lock()
-					if first == nil {
-						first = err
-					}
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	work.Wait()
-	return first
-}
-
-// fetch does one job through the cache.
-func (h *Handle) fetch(ctx context.Context, j job) error {
-	return h.i.f.cache.Read(ctx, j.at.id, j.at.size, j.off, j.dst, h.source(j.at))
-}
-
-// source reads plaintext of one block from the store.
-func (h *Handle) source(at place) func(context.Context, uint32, []byte) error {
-	return func(ctx context.Context, off uint32, dst []byte) error {
-		err := h.get(ctx, at, off, dst)
-		if posix.ErrnoOf(err) == posix.EIO {
-			h.i.f.damaged(at.id, err)
-		}
-		return err
-	}
-}
-
-// get reads and opens the segments in which [off, off+len(dst)) lies.
-func (h *Handle) get(ctx context.Context, at place, off uint32, dst []byte) error {
-	f, stored := h.i.f, dst
-	start := off
-	if _, ok := f.codec.(plain); !ok {
-		var n uint32
-		start, n = f.codec.span(at.size, off, uint32(len(dst)))
-		stored = buffer.Get(int(n))
-		defer buffer.Put(stored)
-	}
-	err := h.call(ctx, func(capability []byte) error {
-		return f.blocks.Get(ctx, capability, at.id, start, stored)
-	})
-	if err != nil {
-		return err
-	}
-	f.stats.fetches.Add(1)
-	f.stats.fetchBytes.Add(int64(len(stored)))
-	if _, ok := f.codec.(plain); ok {
-		return nil
-	}
-	return f.codec.open(dst, at, off, stored)
-}
-
-// readAhead is what a handle knows of its reader.
-type readAhead struct {
-	mu     sync.Mutex
-	next   uint64 // the end of what was read in a row
-	window uint64 // bytes to be ahead of it; 0 while reads are not in a row
-	until  uint64 // the end of what was asked for ahead
-}
-
-// firstWindow is how far the first read in a row reads ahead, in bytes; and
-// pieceSize is what one request ahead asks for.
-const (
-	firstWindow = 512 << 10
-	pieceSize   = 1 << 20
-)
-
-// readAhead notes a read of n bytes at off and starts reading ahead where that
-// is in a row with those before. Parallel reads of one stream come a little out
-// of order, which is still a row.
-func (h *Handle) readAhead(off, n uint64) {
-	r := &h.ahead
-	r.mu.Lock()
-	inRow := off <= r.next+r.window && off+n+r.window >= r.next && (off > 0 || r.next == 0)
-	if !inRow {
-		r.next, r.window, r.until = off+n, 0, 0
-		r.mu.Unlock()
-		return
-	}
-	r.next = max(r.next, off+n)
-	if r.until >= r.next+r.window/2 && r.window > 0 {
-		r.mu.Unlock()
-		return
-	}
-	r.window = min(max(2*r.window, firstWindow), h.i.f.readAhead)
-	lo, hi := max(r.until, r.next), r.next+r.window
-	if hi%pieceSize != 0 && hi > pieceSize {
-		hi -= hi % pieceSize
-	}
-	r.until = max(hi, r.until)
-	r.mu.Unlock()
-	if lo < hi && hi < math.MaxInt64 {
-		h.prefetch(lo, hi)
-	}
-}
-
-// prefetch fetches what is stored of [lo, hi) into the cache, in the
-// background. Where the layout is not known it leaves it to the reader.
-func (h *Handle) prefetch(lo, hi uint64) {
-	i := h.i
-	i.mu.RLock()
-	hi = min(hi, i.size())
-	var m posix.Map
-	if lo < hi {
-		m = i.layout.extents.Range(lo, hi)
-	}
-	i.mu.RUnlock()
-	for _, e := range m {
-		if e.Hole() {
-			continue
-		}
-		for from, end := e.From, e.From+e.Len; from < end; {
-			index, off := from/posix.BlockSize, from%posix.BlockSize
-			n := min(end-from, pieceSize-off%pieceSize)
-			at := place{id: e.Slice.BlockID(index), chunk: e.Off / posix.ChunkSize, size: e.Slice.Block(index)}
-			h.prefetchPiece(at, off, n)
-			from += n
-		}
-	}
-}
-
-// prefetchPiece claims a piece and fetches it in the background.
-func (h *Handle) prefetchPiece(at place, off, n uint32) {
-	f := h.i.f
-	for _, claim := range f.cache.Claim(at.id, at.size, off, n) {
-		ok := f.spawn(func() {
-			err := f.ahead.lock(f.ctx)
-			if err == nil {
-				defer f.ahead.unlock()
-				f.stats.ahead.Add(1)
-			}
-			claim.Fill(f.ctx, err, h.source(at))
-		})
-		if !ok {
-			claim.Fill(f.ctx, context.Canceled, nil)
-		}
-	}
 }

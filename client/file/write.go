@@ -47,10 +47,10 @@ func (i *inode) write(ctx context.Context, src []byte, off uint64) error {
 	}
 	took, err := i.put(src, off)
 	credit -= took
-	kick := i.full >= i.f.sliceMax
+	full, many := i.full >= i.f.sliceMax, i.extents >= maxDirty/2
 	i.mu.Unlock()
-	if kick {
-		i.kick(false, false)
+	if full || many {
+		i.nudge(many)
 	}
 	return err
 }
@@ -60,21 +60,12 @@ func (i *inode) write(ctx context.Context, src []byte, off uint64) error {
 // is told at once. It also holds back who would make too many extents.
 func (i *inode) through(ctx context.Context) error {
 	i.mu.RLock()
-	failing, extents := i.failing, i.extents()
+	held := i.failing != nil || i.extents >= maxDirty
 	i.mu.RUnlock()
-	if failing != nil || extents >= maxDirty {
+	if held {
 		return i.kick(true, false).wait(ctx)
 	}
 	return nil
-}
-
-// extents is how many dirty extents there are. i.mu is held.
-func (i *inode) extents() int {
-	n := 0
-	for _, c := range i.chunks {
-		n += len(c.dirty)
-	}
-	return n
 }
 
 // chunk answers the buffer of a chunk. i.mu is held.
@@ -121,6 +112,7 @@ func (i *inode) put(src []byte, off uint64) (took int64, err error) {
 		i.filled(c)
 	}
 	i.last, i.end = off, max(i.end, off)
+	i.extents += len(c.dirty) - before
 	i.wrote = posix.TimeOf(i.f.now())
 	i.writes++
 	return took + cost, nil
@@ -179,15 +171,10 @@ func (i *inode) cut(size uint64) {
 // sweep lets go of slices that no dirty extent names any more. i.mu is held.
 func (i *inode) sweep() {
 	live := make(map[posix.SliceID]bool, len(i.slices))
-	i.end = 0
-	for index, c := range i.chunks {
+	i.recount()
+	for _, c := range i.chunks {
 		for _, e := range c.dirty {
 			live[e.Slice.ID] = true
-		}
-		if n := len(c.dirty); n > 0 {
-			i.end = max(i.end, c.dirty[n-1].End())
-		} else {
-			delete(i.chunks, index)
 		}
 	}
 	for key, s := range i.slices {
@@ -195,8 +182,25 @@ func (i *inode) sweep() {
 			i.drop(s)
 		}
 	}
+	for index, c := range i.chunks {
+		if len(c.dirty) == 0 {
+			delete(i.chunks, index)
+		}
+	}
 	if i.end == 0 {
 		i.f.noteClean(i)
+	}
+}
+
+// recount finds out anew how many dirty extents there are and where they end.
+// i.mu is held.
+func (i *inode) recount() {
+	i.end, i.extents = 0, 0
+	for _, c := range i.chunks {
+		if n := len(c.dirty); n > 0 {
+			i.end = max(i.end, c.dirty[n-1].End())
+			i.extents += n
+		}
 	}
 }
 
