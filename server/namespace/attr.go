@@ -158,8 +158,7 @@ func (x *txn) setTimes(n *inode, set posix.SetAttr) {
 }
 
 // Statfs answers the bytes of the chunk store's disk and the number of
-// inodes. The number is exact while the tree runs; after a crash it is off by
-// what was made and deleted since the last reservation of inode numbers.
+// inodes, those without a name included.
 func (v View) Statfs(ctx context.Context, _ posix.Ino) (posix.Statfs, error) {
 	total, free, err := v.t.cfg.Usage(ctx)
 	if err != nil {

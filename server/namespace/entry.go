@@ -174,13 +174,13 @@ func (v View) make(ctx context.Context, o op, dir posix.Ino, name string, mode, 
 				return nil, err
 			}
 		}
-		return x.create(d, name, ino, mode, umask, as), nil
+		return x.create(d, name, ino, mode, umask, as)
 	})
 	return a, err
 }
 
 // create makes inode ino like as, and names it in d.
-func (x *txn) create(d *inode, name string, ino posix.Ino, mode, umask posix.Mode, as inode) *inode {
+func (x *txn) create(d *inode, name string, ino posix.Ino, mode, umask posix.Mode, as inode) (*inode, error) {
 	n := &as
 	n.Ino, n.Gen, n.Nlink = ino, x.t.gen, 1
 	n.Mode, n.GID = x.v.fresh(d, mode, umask)
@@ -192,10 +192,13 @@ func (x *txn) create(d *inode, name string, ino posix.Ino, mode, umask posix.Mod
 		d.Nlink++
 	}
 	x.inodes = append(x.inodes, n)
-	x.files++
+	x.made++
+	if err := x.addFile(ino, +1); err != nil {
+		return nil, err
+	}
 	x.name(d, name, n)
 	x.toldEntry(0, d, name, n)
-	return n
+	return n, nil
 }
 
 // name puts an entry that is not there; d's link count is the caller's to set.
@@ -366,6 +369,18 @@ func (x *txn) erase(n *inode) error {
 	}
 	x.tx.Delete(inodeKey(n.Ino))
 	n.gone = true
-	x.files--
+	x.erased++
+	if err == nil {
+		err = x.addFile(n.Ino, -1)
+	}
+	return err
+}
+
+// addFile counts one inode more or less.
+func (x *txn) addFile(ino posix.Ino, n int64) error {
+	files, err := count(x.r, filesKey(ino))
+	if err == nil {
+		x.tx.Put(filesKey(ino), encodeCount(files+uint64(n)))
+	}
 	return err
 }

@@ -90,8 +90,8 @@ func (t *Tree) format(tx engine.Tx, hashKey []byte) {
 	tx.Put(inodeKey(root.Ino), root.encode())
 	tx.Put(metaFormat, binary.AppendUvarint(nil, formatVersion))
 	tx.Put(metaHash, hashKey)
-	tx.Put(metaIno, encodeCount(int64(posix.RootIno)+1))
-	tx.Put(metaFiles, encodeCount(1))
+	tx.Put(metaIno, encodeCount(uint64(posix.RootIno)+1))
+	tx.Put(filesKey(root.Ino), encodeCount(1))
 }
 
 // load reads what the tree keeps in memory.
@@ -109,23 +109,32 @@ func (t *Tree) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if bound == 0 {
+			return fmt.Errorf("%w: it does not know which inode numbers are free", ErrFormat)
+		}
 		t.inos.free, t.inos.bound = bound, bound
-		files, err := count(r, metaFiles)
-		t.files.Store(int64(files))
-		return err
+		for stripe := range posix.Ino(fileStripes) {
+			files, err := count(r, filesKey(stripe))
+			if err != nil {
+				return err
+			}
+			t.files.Add(int64(files))
+		}
+		return nil
 	})
 }
 
-func encodeCount(n int64) []byte { return binary.AppendUvarint(nil, uint64(max(n, 1))) }
+func encodeCount(n uint64) []byte { return binary.AppendUvarint(nil, n) }
 
+// count reads a number that is 0 where there is none.
 func count(r engine.Reader, key []byte) (uint64, error) {
-	b, _, err := r.Get(key)
-	if err != nil {
+	b, ok, err := r.Get(key)
+	if err != nil || !ok {
 		return 0, err
 	}
 	v, n := binary.Uvarint(b)
 	if n <= 0 || n != len(b) {
-		return 0, fmt.Errorf("%w: its %s is damaged", ErrFormat, key[1:])
+		return 0, fmt.Errorf("%w: its count under %q is damaged", ErrFormat, key)
 	}
 	return v, nil
 }
@@ -172,7 +181,6 @@ func (i *inos) take() posix.Ino {
 }
 
 // reserve moves the bound, unless someone did while we waited for our turn.
-// The number of inodes is written down on the way.
 func (i *inos) reserve(ctx context.Context, t *Tree) error {
 	i.mu.Lock()
 	bound, some := i.bound+inosAtOnce, i.free < i.bound
@@ -181,8 +189,7 @@ func (i *inos) reserve(ctx context.Context, t *Tree) error {
 		return nil
 	}
 	err := t.eng.Update(ctx, func(tx engine.Tx) error {
-		tx.Put(metaIno, encodeCount(int64(bound)))
-		tx.Put(metaFiles, encodeCount(t.files.Load()))
+		tx.Put(metaIno, encodeCount(bound))
 		return nil
 	})
 	if err != nil {

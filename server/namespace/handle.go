@@ -57,7 +57,7 @@ func (v View) create(ctx context.Context, dir posix.Ino, name string, mode, umas
 		if err != nil {
 			return nil, err
 		}
-		return x.create(d, name, ino, posix.TypeReg|mode.Perm(), umask, inode{}), nil
+		return x.create(d, name, ino, posix.TypeReg|mode.Perm(), umask, inode{})
 	})
 	switch {
 	case errors.Is(err, exists):

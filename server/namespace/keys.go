@@ -11,7 +11,7 @@ import (
 // The keys of a namespace. Numbers are big-endian, so that the order of bytes
 // is the order of numbers; docs/format.md draws the same table.
 //
-//	'm' name                        what the namespace is: format, hash, ino, files
+//	'm' name                        what the namespace is: format, hash, ino
 //	'i' ino:8                       inode
 //	'd' dir:8 hash:8 name           entry of a directory, in the order of readdir
 //	'x' ino:8 name                  extended attribute
@@ -20,6 +20,7 @@ import (
 //	'g' file:8 slice:16             a slice that no extent names any more
 //	'o' ino:8                       an inode without a name
 //	'q' session:8 slot:4            the last change that the slot made
+//	'n' stripe:1                    how many inodes there are whose number mod 64 is stripe
 //
 // Extents of one file never overlap, so the one that ends first after an
 // offset is the first that reaches beyond it: everything that a byte range
@@ -34,6 +35,7 @@ const (
 	keyFreed  = 'g'
 	keyOrphan = 'o'
 	keyReply  = 'q'
+	keyFiles  = 'n'
 )
 
 // The names under 'm'.
@@ -41,7 +43,6 @@ var (
 	metaFormat = []byte("mformat") // the version of all of this: formatVersion
 	metaHash   = []byte("mhash")   // 16 random bytes: the key of hashName
 	metaIno    = []byte("mino")    // every number below was or may have been given away
-	metaFiles  = []byte("mfiles")  // how many inodes there were a while ago
 )
 
 func key8(kind byte, a uint64) []byte {
@@ -75,6 +76,12 @@ func extentsAfter(ino posix.Ino, off uint64) []byte { return extentKey(ino, off+
 func sliceKey(kind byte, s posix.Slice) []byte {
 	return append(key8(kind, uint64(s.File)), s.ID[:]...)
 }
+
+// fileStripes is how many counters of inodes there are: more than one, so that
+// not every transaction that makes or deletes an inode is in each other's way.
+const fileStripes = 64
+
+func filesKey(ino posix.Ino) []byte { return []byte{keyFiles, byte(ino % fileStripes)} }
 
 func replyKey(s SessionID, slot uint32) []byte {
 	return binary.BigEndian.AppendUint32(key8(keyReply, uint64(s)), slot)

@@ -99,7 +99,7 @@ type Tree struct {
 	gen   uint64                   // Attr.Gen of inodes made by this run
 	inos  inos
 	opens opens
-	files atomic.Int64 // inodes; see Statfs for how exact it is
+	files atomic.Int64 // inodes that there are
 	sweep atomic.Uint64
 	step  int // records that one transaction cuts or frees, at most; tests lower it
 }

@@ -32,7 +32,6 @@ func (t *Tree) Reclaim(ctx context.Context, max int) (did int, err error) {
 			}
 			did += n
 		}
-		x.tx.Put(metaFiles, encodeCount(t.files.Load()+x.files))
 		return nil
 	})
 	return did, wrap("reclaim", err)

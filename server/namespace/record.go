@@ -21,6 +21,7 @@ import (
 //	freed   1 slice-len
 //	orphan  1
 //	reply   1 op:1 seq ino
+//	files   count                                           likewise the ino of 'm'; no version
 //
 // An inode of a plain file takes about 55 bytes, an extent about 30.
 const recordVersion = 1

@@ -55,7 +55,8 @@ type txn struct {
 	refs    map[sliceName]*slice
 	changes []Change
 	doomed  []posix.Ino
-	files   int64      // inodes made less inodes deleted
+	made    int        // inodes
+	erased  int        // inodes
 	answer  posix.Attr // what the operation answers
 	again   bool       // it had been applied before
 }
@@ -123,7 +124,7 @@ func (v View) run(ctx context.Context, f func(*txn) error) (*txn, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.t.files.Add(x.files)
+	v.t.files.Add(int64(x.made - x.erased))
 	for _, c := range x.changes {
 		v.t.cfg.Changed(c)
 	}
