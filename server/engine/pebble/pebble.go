@@ -43,6 +43,9 @@ type Config struct {
 	// MemTable is the size of one table of recent changes in memory, in bytes;
 	// 0 is 16 MiB. At most three and a bit are held at once.
 	MemTable int64
+	// Reserve is the room on the disk that is kept back for the day it is full,
+	// in bytes; 0 is 64 MiB. An eighth of the disk is the most.
+	Reserve int64
 	// Log takes what the store has to say; nil discards it.
 	Log *slog.Logger
 	// Observe is called with how long something took: "update" and "view" (a
@@ -67,6 +70,7 @@ type DB struct {
 	turn  chan struct{} // held by the one Update that runs
 	head  atomic.Pointer[commit]
 	fault *fault
+	disk  *disk
 
 	views, updates, refused atomic.Uint64
 }
@@ -76,6 +80,7 @@ var _ engine.Engine = (*DB)(nil)
 const (
 	defaultCache    = 64 << 20
 	defaultMemTable = 16 << 20
+	defaultReserve  = 64 << 20
 	memTables       = 3 // that may wait to be written to tables on disk
 )
 
@@ -104,6 +109,9 @@ func (c *Config) setDefaults() error {
 	if c.MemTable == 0 {
 		c.MemTable = defaultMemTable
 	}
+	if c.Reserve == 0 {
+		c.Reserve = defaultReserve
+	}
 	if c.fs != nil {
 		return nil
 	}
@@ -124,26 +132,50 @@ func (db *DB) open() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, db.lock.Close())
+			err = errors.Join(err, db.release())
 		}
 	}()
-	if err := checkVersion(db.cfg.fs, db.cfg.Dir); err != nil {
+	dir := db.cfg.Dir
+	if err := checkVersion(db.cfg.fs, dir); err != nil {
 		return err
 	}
-	err = db.fault.guard(func() (err error) {
-		db.lsm, err = lsm.Open(db.cfg.Dir, db.options())
+	db.disk = &disk{FS: db.cfg.fs, dir: dir}
+	if db.cfg.fs == vfs.Default {
+		db.disk.reserve, err = openReserve(filepath.Join(dir, reserveFile), db.cfg.Reserve, db.cfg.Log)
+		if err != nil {
+			return ioError("open engine", dir, err)
+		}
+	}
+	err = db.fault.guard(func() error {
+		is, err := lsm.Peek(dir, db.cfg.fs)
+		if err == nil && is.Exists {
+			err = checkSeal(db.cfg.fs, dir, is.ManifestFilename)
+		}
+		if err != nil {
+			return err
+		}
+		db.lsm, err = lsm.Open(dir, db.options())
 		return err
 	})
 	if err != nil {
-		return openError(db.cfg.Dir, err)
+		return ioError("open engine", dir, err)
 	}
 	return nil
+}
+
+// release gives up all but pebble itself.
+func (db *DB) release() error {
+	var err error
+	if db.disk != nil {
+		err = db.disk.reserve.close()
+	}
+	return errors.Join(err, db.lock.Close())
 }
 
 // claim makes the directory and locks it.
 func (db *DB) claim() error {
 	fs, dir := db.cfg.fs, db.cfg.Dir
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
+	if err := makeDir(fs, dir); err != nil {
 		return ioError("open engine", dir, err)
 	}
 	if fs == vfs.Default {
@@ -164,7 +196,7 @@ func (db *DB) claim() error {
 
 func (db *DB) options() *lsm.Options {
 	o := &lsm.Options{
-		FS:                          db.cfg.fs,
+		FS:                          db.disk,
 		Lock:                        db.lock,
 		Logger:                      logger{db.cfg.Log, db.fault},
 		CacheSize:                   db.cfg.Cache,
@@ -196,8 +228,11 @@ func (db *DB) Close() error {
 	if err := db.fault.error(); err != nil {
 		return err
 	}
-	err := db.fault.guard(db.lsm.Close)
-	return errors.Join(err, db.lock.Close())
+	db.disk.reserve.hurry()
+	if err := db.fault.guard(db.lsm.Close); err != nil {
+		return err
+	}
+	return db.release()
 }
 
 // take waits for the turn of an Update.

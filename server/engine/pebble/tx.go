@@ -3,10 +3,12 @@ package pebble
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"sync"
 
 	lsm "github.com/cockroachdb/pebble/v2"
 
+	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
 )
 
@@ -78,6 +80,10 @@ func (db *DB) run(ctx context.Context, b *lsm.Batch, f func(engine.Tx) error) (*
 	}
 	if t.err != nil || b.Empty() {
 		return nil, t.debt, t.err
+	}
+	if !db.disk.reserve.admits(b.Len(), t.deletes) {
+		db.refused.Add(1)
+		return nil, debt{}, posix.E("commit", posix.ENOSPC, fmt.Errorf("%s: the disk is full", db.cfg.Dir))
 	}
 	c := newCommit(t.keys.all, t.debt.head)
 	db.head.Store(c)
@@ -245,9 +251,10 @@ func (s *scan) close() error {
 // tx is a transaction that changes the store.
 type tx struct {
 	*reader
-	batch *lsm.Batch
-	keys  keys
-	err   error // the first of a Put or Delete
+	batch   *lsm.Batch
+	keys    keys
+	deletes bool
+	err     error // the first of a Put or Delete
 }
 
 var _ engine.Tx = (*tx)(nil)
@@ -259,6 +266,7 @@ func (t *tx) Put(key, value []byte) {
 
 func (t *tx) Delete(key []byte) {
 	t.keys.add(key)
+	t.deletes = true
 	t.note(t.batch.Delete(key, nil))
 }
 

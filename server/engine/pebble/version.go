@@ -3,7 +3,6 @@ package pebble
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -29,15 +28,10 @@ const (
 // checkVersion refuses a directory that is not ours or is of a later format,
 // and puts our mark on an empty one.
 func checkVersion(fs vfs.FS, dir string) error {
-	f, err := fs.Open(fs.PathJoin(dir, versionFile))
+	b, err := readFile(fs, fs.PathJoin(dir, versionFile), 256)
 	if errors.Is(err, os.ErrNotExist) {
 		return markVersion(fs, dir)
 	}
-	if err != nil {
-		return ioError("open engine", dir, err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, 256))
 	if err != nil {
 		return ioError("open engine", dir, err)
 	}
@@ -95,6 +89,32 @@ func writeFile(fs vfs.FS, dir, name, text string) error {
 	if err := fs.Rename(tmp, path); err != nil {
 		return err
 	}
+	return syncDir(fs, dir)
+}
+
+// makeDir makes dir and what lies above it, durably: a power cut must not take
+// away the directory with all that was acknowledged in it.
+func makeDir(fs vfs.FS, dir string) error {
+	made := []string{dir} // always: who made it before may not have synced it
+	for p := fs.PathDir(dir); ; p = fs.PathDir(p) {
+		if _, err := fs.Stat(p); !errors.Is(err, os.ErrNotExist) || p == fs.PathDir(p) {
+			break
+		}
+		made = append(made, p)
+	}
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	for _, p := range slices.Backward(made) {
+		// A parent that may be passed and not read was not made here.
+		if err := syncDir(fs, fs.PathDir(p)); err != nil && !errors.Is(err, os.ErrPermission) {
+			return err
+		}
+	}
+	return nil
+}
+
+func syncDir(fs vfs.FS, dir string) error {
 	d, err := fs.OpenDir(dir)
 	if err != nil {
 		return err
@@ -105,9 +125,4 @@ func writeFile(fs vfs.FS, dir, name, text string) error {
 // full reports whether err is a disk, or a quota, that has no room.
 func full(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
-}
-
-// openError says in one line why a store did not open.
-func openError(dir string, err error) error {
-	return ioError("open engine", dir, err)
 }
