@@ -105,7 +105,7 @@ func (h *Handle) opened(i *inode, o posix.Opened, flags posix.OpenFlags) posix.A
 	a := i.adopt(o.Attr)
 	h.kept = h.kept && !i.foreign
 	i.foreign = false
-	if a.Change == o.Attr.Change && o.LayoutEnd > 0 {
+	if a.Change == o.Attr.Change && wellFormed(o.Extents) {
 		i.layout.learn(o.Extents, 0, o.LayoutEnd)
 	}
 	h.seen = i.errs.seq

@@ -1,0 +1,159 @@
+package file
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// TestMemoryBound: writers of many files over a slow store never hold more
+// than they may, and all get on.
+func TestMemoryBound(t *testing.T) {
+	r := newRig(t, Config{Memory: minMemory})
+	limit := r.memory.limit
+	r.blocks.setFault(func(op string, _ posix.BlockID) error {
+		if op == "put" {
+			time.Sleep(2 * time.Millisecond)
+		}
+		if n := r.memory.taken(); n > limit {
+			t.Errorf("%d bytes are held, %d are allowed", n, limit)
+		}
+		return nil
+	})
+	var work sync.WaitGroup
+	for k := range 4 {
+		h := r.create(fmt.Sprint(k), readWrite)
+		work.Go(func() {
+			p := make([]byte, 1<<20)
+			for off := uint64(0); off < 24<<20; off += uint64(len(p)) {
+				r.write(h, p, off)
+				if n := r.memory.taken(); n > limit {
+					t.Errorf("%d bytes are held, %d are allowed", n, limit)
+				}
+			}
+			r.close(h)
+		})
+	}
+	work.Wait()
+	if r.Stats().Waits == 0 {
+		t.Error("nobody had to wait: the test shows nothing")
+	}
+}
+
+// fill writes to h until all memory is taken, with the store closed.
+func (r *rig) fill(h *Handle) {
+	for off := uint64(0); r.memory.taken()+posix.BlockSize <= r.memory.limit; off += posix.BlockSize {
+		r.write(h, make([]byte, posix.BlockSize), off)
+	}
+}
+
+// TestInterruptedWait: a write that waits for memory can be interrupted, and
+// has then done nothing.
+func TestInterruptedWait(t *testing.T) {
+	r := newRig(t, Config{Memory: minMemory})
+	free := make(chan bool)
+	r.blocks.setFault(func(op string, _ posix.BlockID) error {
+		if op == "put" {
+			<-free
+		}
+		return nil
+	})
+	a, b := r.create("a", readWrite), r.create("b", readWrite)
+	r.fill(a)
+	ctx, cancel := context.WithCancel(t.Context())
+	short := r.memory.short
+	r.memory.short = func() { short(); cancel() }
+	n, err := b.Write(ctx, make([]byte, posix.BlockSize), 0)
+	wantErrno(t, posix.EINTR, err)
+	if attr, _ := r.Over(r.tree).Getattr(t.Context(), b.Ino()); n != 0 || attr.Size != 0 {
+		t.Error("something was written:", n, attr.Size)
+	}
+	close(free)
+	r.close(a)
+	r.close(b)
+}
+
+// TestFullDiskSetsFree: what a full quota keeps in memory gives way to others,
+// and whoever wrote it is told before it reads or writes again.
+func TestFullDiskSetsFree(t *testing.T) {
+	r := newRig(t, Config{Memory: minMemory})
+	a, b := r.create("a", readWrite), r.create("b", readWrite)
+	full := make(chan bool)
+	r.blocks.setFault(func(op string, id posix.BlockID) error {
+		if op == "put" && id.File == a.Ino() {
+			<-full
+			return posix.E("put", posix.EDQUOT, nil)
+		}
+		return nil
+	})
+	r.fill(a)
+	close(full)
+	for off := uint64(0); off < 8*posix.BlockSize; off += posix.BlockSize {
+		r.write(b, make([]byte, posix.BlockSize), off)
+	}
+	p := make([]byte, 10)
+	_, err := a.Read(t.Context(), p, 0)
+	wantErrno(t, posix.EIO, err)
+	_, err = a.Write(t.Context(), p, 0)
+	wantErrno(t, posix.EIO, err)
+	wantErrno(t, posix.EDQUOT, a.Sync(t.Context()))
+	if n, err := a.Read(t.Context(), p, 0); n != 0 || err != nil {
+		t.Error(n, err)
+	}
+	wantErrno(t, 0, a.Sync(t.Context()))
+	r.close(a)
+	r.close(b)
+}
+
+// TestServerAway: who waits for memory that can't come is told why.
+func TestServerAway(t *testing.T) {
+	r := newRig(t, Config{Memory: minMemory})
+	fault, on := failing("put", posix.E("put", posix.ETIMEDOUT, nil))
+	r.blocks.setFault(fault)
+	a := r.create("a", readWrite)
+	r.fill(a)
+	var err error
+	for off := uint64(1 << 30); err == nil; off += posix.BlockSize {
+		_, err = a.Write(t.Context(), make([]byte, posix.BlockSize), off)
+	}
+	wantErrno(t, posix.ETIMEDOUT, err)
+	on.Store(false)
+	wantErrno(t, 0, a.Sync(t.Context())) // it was a delay and no loss
+	r.close(a)
+}
+
+// TestLine: those who wait for memory are served in order, and a small claim
+// does not pass a big one.
+func TestLine(t *testing.T) {
+	arrived := make(chan bool)
+	b := &budget{limit: 10, short: func() { arrived <- true }}
+	if !b.try(8) {
+		t.Fatal("refused")
+	}
+	served := make(chan int64, 3)
+	for _, n := range []int64{9, 1, 2} {
+		go func() {
+			if err := b.take(t.Context(), n); err != nil {
+				t.Error(err)
+			}
+			served <- n
+		}()
+		<-arrived
+	}
+	if b.try(1) {
+		t.Error("someone passed the line")
+	}
+	b.give(8)
+	if n := <-served + <-served; n != 10 {
+		t.Error("the small ones passed the big one")
+	}
+	b.give(9)
+	<-served
+	if b.taken() != 3 {
+		t.Error(b.taken())
+	}
+}
