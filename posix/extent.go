@@ -137,8 +137,11 @@ func splice(m Map, i, j int, ins []Extent) Map {
 
 // Range is the part of the map within [lo, hi), cut to fit, in a fresh array.
 func (m Map) Range(lo, hi uint64) Map {
-	i := sort.Search(len(m), func(i int) bool { return m[i].End() > lo })
 	var out Map
+	if lo >= hi {
+		return nil // within an extent, an empty range would be one too
+	}
+	i := sort.Search(len(m), func(i int) bool { return m[i].End() > lo })
 	for ; i < len(m) && m[i].Off < hi; i++ {
 		out = append(out, m[i].Cut(lo, hi))
 	}
@@ -148,6 +151,9 @@ func (m Map) Range(lo, hi uint64) Map {
 // Covered is how many bytes of [lo, hi) lie in slices, holes not counted.
 func (m Map) Covered(lo, hi uint64) uint64 {
 	var n uint64
+	if lo >= hi {
+		return 0
+	}
 	i := sort.Search(len(m), func(i int) bool { return m[i].End() > lo })
 	for ; i < len(m) && m[i].Off < hi; i++ {
 		if !m[i].Hole() {
