@@ -76,7 +76,7 @@ func dataEnd(t *testing.T, dir string) {
 	n, err := unix.Write(fd, nil)
 	ok(t, err)
 	equal(t, "bytes of an empty write", n, 0)
-	n, err = unix.Pwrite(fd, nil, 100)
+	_, err = unix.Pwrite(fd, nil, 100)
 	ok(t, err)
 	equal(t, "size after an empty write beyond the end", fstat(t, f).Size, 0)
 	_, err = unix.Pwrite(fd, []byte("abc"), 0)
