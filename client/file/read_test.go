@@ -15,10 +15,7 @@ import (
 // pattern is n bytes that differ everywhere.
 func pattern(n int) []byte {
 	p := make([]byte, n)
-	r := rand.New(rand.NewPCG(7, 7))
-	for i := range p {
-		p[i] = byte(r.Uint32())
-	}
+	randomize(rand.New(rand.NewPCG(7, 7)), p)
 	return p
 }
 
@@ -272,9 +269,7 @@ func TestDisjoint(t *testing.T) {
 						return
 					}
 				default:
-					for i := range p {
-						p[i] = byte(rnd.Uint32())
-					}
+					randomize(rnd, p)
 					r.write(h, p, uint64(at))
 				}
 			}
