@@ -146,7 +146,7 @@ func (s *Session) run(ctx context.Context, st *stream) {
 			s.down(st, err)
 			wait = least
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || s.isClosed() {
 			return
 		}
 		var err error
@@ -161,6 +161,12 @@ func (s *Session) run(ctx context.Context, st *stream) {
 		}
 		wait = min(2*wait, most)
 	}
+}
+
+func (s *Session) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
 }
 
 func (s *Session) note(err error) {
