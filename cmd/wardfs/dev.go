@@ -87,27 +87,21 @@ func runDev(ctx context.Context, e *env, f devFlags) error {
 // start brings up all or nothing.
 func (d *dev) start(ctx context.Context, e *env) (err error) {
 	if _, err := os.Lstat(d.mount.mnt); !errors.Is(err, os.ErrNotExist) { // known to be wrong before anything is begun
-		if err := checkMountPoint(d.mount.mnt, d.mount.options.NonEmpty, d.mount.log); err != nil {
+		if err := checkMountPoint(d.mount.mnt, d.mount.options, d.mount.log); err != nil {
 			return err
 		}
 	}
-	if d.backend, err = openDevBackend(ctx, d.c, d.mount.log); err != nil {
+	d.backend, err = openBackend(ctx, d.c, d.mount.log, d.freely, func() error { return makeDevCerts(d.c) })
+	if err != nil {
 		return err
 	}
-	if err := d.makeMountPoint(); err != nil {
-		return withClosed(err, d.backend)
-	}
-	if err := d.backend.listen(d.freely); err != nil {
-		return withClosed(err, d.backend)
-	}
-	if err := writeEndpoint(d.c.Dir, d.backend.addr.String()); err != nil {
-		return withClosed(err, d.backend)
-	}
-	if err := d.mount.useDev(); err != nil {
-		return withClosed(err, d.backend)
-	}
+	d.backend.serve()
 	d.mount.registry = d.backend.registry
-	if d.up, err = openMount(ctx, e, d.mount); err != nil {
+	err = first(d.makeMountPoint(), writeEndpoint(d.c.Dir, d.backend.addr()), d.mount.useDev())
+	if err == nil {
+		d.up, err = openMount(ctx, e, d.mount)
+	}
+	if err != nil {
 		return withClosed(err, d.backend)
 	}
 	return nil

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -144,11 +142,6 @@ func makeDevCerts(c *config.Config) error {
 	}
 	_, err = a.Client("client", me)
 	return err
-}
-
-// openDevBackend is openBackend with the certificates made in time.
-func openDevBackend(ctx context.Context, c *config.Config, log *slog.Logger) (*backend, error) {
-	return openBackendAfter(ctx, c, log, func() error { return makeDevCerts(c) })
 }
 
 // devDir is the default folder of a dev.

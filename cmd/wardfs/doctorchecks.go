@@ -47,13 +47,14 @@ func checkDevice() finding {
 	case st.Mode()&fs.ModeCharDevice == 0:
 		return bad("fuse", "mknod -m 666 /dev/fuse c 10 229", "%s is no device", name)
 	}
-	if os.Geteuid() == 0 {
-		f, err := os.OpenFile(name, os.O_RDWR, 0)
-		if err != nil {
-			return bad("fuse", "modprobe fuse; in a container, allow the device", "%s can't be opened: %v", name, cause(err))
-		}
-		f.Close()
+	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	switch {
+	case errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0:
+		return bad("fuse", "as root: chmod 666 "+name+" (udev does so where it runs), or mount as root", "%s can't be opened by this user", name)
+	case err != nil:
+		return bad("fuse", "modprobe fuse; in a container, allow the device", "%s can't be opened: %v", name, cause(err))
 	}
+	f.Close()
 	return ok("fuse", "%s is there", name)
 }
 

@@ -51,7 +51,7 @@ func (m *mount) status() mountStatus {
 
 func (b *backend) status(ctx context.Context) serverStatus {
 	s := serverStatus{
-		Kind: "server", Dir: b.c.Dir, Listen: b.addr.String(), Version: version, PID: os.Getpid(),
+		Kind: "server", Dir: b.c.Dir, Listen: b.addr(), Version: version, PID: os.Getpid(),
 		NotAfter: orNil(b.certs.NotAfter()), Server: b.server.Status(ctx),
 	}
 	if b.metrics != nil {

@@ -85,7 +85,7 @@ func runMount(ctx context.Context, e *env, f mountFlags, spec, mnt string) error
 		return mountHere(ctx, e, m, func() { fmt.Fprintf(e.stdout, "ready: %s\n", m.mnt) })
 	}
 	// What can be known without the daemon is told without it.
-	if err := checkMountPoint(m.mnt, m.options.NonEmpty, log); err != nil {
+	if err := checkMountPoint(m.mnt, m.options, log); err != nil {
 		return err
 	}
 	return daemonise(ctx, e, f, spec, m)
@@ -117,7 +117,7 @@ func newMounting(options []string, spec, mnt string, log *slog.Logger) (m mounti
 func mountHere(ctx context.Context, e *env, m mounting, ready func()) error {
 	harden(m.log)
 	raiseFiles(m.log)
-	if err := checkMountPoint(m.mnt, m.options.NonEmpty, m.log); err != nil {
+	if err := checkMountPoint(m.mnt, m.options, m.log); err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wardfs/wardfs/cmd/wardfs/mountopt"
 )
 
 // fsType is how the kernel calls a mount of ours.
@@ -94,13 +96,13 @@ func realPath(path string) (string, error) {
 
 // checkMountPoint answers why nothing can be mounted there, before anything is
 // asked of a server. A mount of ours whose daemon has died is taken away.
-func checkMountPoint(mnt string, nonEmpty bool, log *slog.Logger) error {
+func checkMountPoint(mnt string, o *mountopt.Options, log *slog.Logger) error {
 	if isDead(mnt) {
 		if err := clearDead(mnt, log); err != nil {
 			return err
 		}
 	}
-	if m, ok := mountAt(mnt); ok && !nonEmpty {
+	if m, ok := mountAt(mnt); ok && !o.NonEmpty {
 		return fail(exitInUse, "`wardfs umount "+mnt+"` takes it away", "mount point %s: %s (%s) is mounted there already", mnt, m.source, m.fstype)
 	}
 	st, err := os.Stat(mnt)
@@ -112,10 +114,10 @@ func checkMountPoint(mnt string, nonEmpty bool, log *slog.Logger) error {
 	case !st.IsDir():
 		return fail(exitMountPoint, "choose a directory", "mount point %s is not a directory", mnt)
 	}
-	if os.Geteuid() != 0 && unix.Access(mnt, unix.W_OK) != nil {
-		return fail(exitMountPoint, "mount on a directory of your own, or as root", "mount point %s may not be written by this user", mnt)
+	if err := checkUserMount(mnt, o); err != nil {
+		return err
 	}
-	if nonEmpty {
+	if o.NonEmpty {
 		return nil
 	}
 	d, err := os.Open(mnt)
@@ -125,6 +127,24 @@ func checkMountPoint(mnt string, nonEmpty bool, log *slog.Logger) error {
 	defer d.Close()
 	if names, _ := d.Readdirnames(1); len(names) > 0 {
 		return fail(exitMountPoint, "choose an empty directory, or hide what is there with -o nonempty", "mount point %s is not empty", mnt)
+	}
+	return nil
+}
+
+// checkUserMount answers why a plain user can't mount there, through
+// fusermount3: that opens the device with the user's own rights.
+func checkUserMount(mnt string, o *mountopt.Options) error {
+	if os.Geteuid() == 0 {
+		return nil
+	}
+	if unix.Access(mnt, unix.W_OK) != nil {
+		return fail(exitMountPoint, "mount on a directory of your own, or as root", "mount point %s may not be written by this user", mnt)
+	}
+	if f := checkDevice(); f.State == "fail" {
+		return fail(exitMountPoint, f.Next, "%s", f.Text)
+	}
+	if f := checkAllowOther(); f.State != "ok" && o.AllowOther == mountopt.Yes {
+		return fail(exitMountPoint, "write user_allow_other into /etc/fuse.conf, or mount as root", "mount option allow_other is not allowed to users on this machine")
 	}
 	return nil
 }

@@ -36,8 +36,29 @@ func newRoot(e *env) *cobra.Command {
 		newDev(e), newServe(e), newMount(e), newUmount(e), newStatus(e), newWhoami(e),
 		newDoctor(e), newConfig(e), newVersion(e), newCompletion(e), newExitCodes(),
 	)
-	root.InitDefaultHelpCmd()
+	root.SetHelpCommand(newHelp(root))
 	return root
+}
+
+func newHelp(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [VERB]", Short: "explain a verb",
+		RunE: func(_ *cobra.Command, args []string) error {
+			c, rest, err := root.Find(args)
+			if err != nil || len(rest) > 0 {
+				return unknownVerb(root, append(rest, args...))
+			}
+			return c.Help()
+		},
+		ValidArgsFunction: func(_ *cobra.Command, args []string, _ string) (verbs []string, _ cobra.ShellCompDirective) {
+			for _, c := range root.Commands() {
+				if len(args) == 0 {
+					verbs = append(verbs, c.Name())
+				}
+			}
+			return verbs, cobra.ShellCompDirectiveNoFileComp
+		},
+	}
 }
 
 // unknownVerb is the Args of a command that only has verbs below it.

@@ -73,16 +73,14 @@ func runServe(ctx context.Context, e *env, c *config.Config, log *slog.Logger) e
 	raiseFiles(log)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	b, err := openBackend(ctx, c, log)
+	b, err := openBackend(ctx, c, log, false, func() error { return nil })
 	if err != nil {
 		return err
 	}
-	if err := b.listen(false); err != nil {
-		return withClosed(err, b)
-	}
+	b.serve()
 	socket := b.socket(e)
 	notifySystemd(e, "READY=1")
-	fmt.Fprintf(e.stdout, "ready: %s\n", b.addr)
+	fmt.Fprintf(e.stdout, "ready: %s\n", b.addr())
 	err = b.wait(ctx)
 	stop() // a second signal ends us as it would any program
 	notifySystemd(e, "STOPPING=1")
@@ -95,7 +93,11 @@ func runServe(ctx context.Context, e *env, c *config.Config, log *slog.Logger) e
 
 // socket lets `wardfs status` see the server.
 func (b *backend) socket(e *env) *control.Server {
-	s, err := control.Listen(controlDir(e), "server", b.c.Dir, b.handler())
+	dir, err := realPath(b.c.Dir)
+	if err != nil {
+		return nil
+	}
+	s, err := control.Listen(controlDir(e), "server", dir, b.handler())
 	if err != nil {
 		b.log.Warn("`wardfs status` will not see this server", "err", err)
 	}

@@ -39,21 +39,19 @@ type backend struct {
 	server  *server.Server
 	metrics *metricsServer
 	ended   chan error // why serving ended by itself
-	addr    net.Addr
+
+	listener, metricsListener net.Listener // the latter nil if metrics are off
 }
 
-// openBackend opens the stores of a checked configuration and a server over
-// them. It does not listen yet. Either all is open or nothing.
-func openBackend(ctx context.Context, c *config.Config, log *slog.Logger) (*backend, error) {
-	return openBackendAfter(ctx, c, log, func() error { return nil })
-}
-
-// openBackendAfter does one more thing once the folder is locked.
-func openBackendAfter(ctx context.Context, c *config.Config, log *slog.Logger, locked func() error) (b *backend, err error) {
+// openBackend takes the folder of a checked configuration, opens the ports and
+// the stores, and makes a server over them; nobody is answered yet. Either all
+// is open or nothing. locked is called once the folder is ours. With free set, a
+// port that is taken is replaced by any that is not.
+func openBackend(ctx context.Context, c *config.Config, log *slog.Logger, free bool, locked func() error) (b *backend, err error) {
 	b = &backend{c: c, log: log, registry: newRegistry(), ended: make(chan error, 2)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, b.closeStores())
+			b.abandon()
 			b = nil
 		}
 	}()
@@ -70,6 +68,14 @@ func openBackendAfter(ctx context.Context, c *config.Config, log *slog.Logger, l
 	for _, w := range append(c.Warnings(), b.certs.Warnings()...) {
 		log.Warn(w)
 	}
+	if b.listener, err = listenOr(c.Listen, free); err != nil {
+		return b, err
+	}
+	if c.Metrics.Listen != "" {
+		if b.metricsListener, err = listenOr(c.Metrics.Listen, free); err != nil {
+			return b, err
+		}
+	}
 	if err = b.openStores(); err != nil {
 		return b, err
 	}
@@ -79,6 +85,19 @@ func openBackendAfter(ctx context.Context, c *config.Config, log *slog.Logger, l
 	}
 	b.server, err = server.New(ctx, sc)
 	return b, err
+}
+
+// abandon closes what a failed start had opened. What fails here is of no
+// weight beside why the start did.
+func (b *backend) abandon() {
+	for _, l := range []net.Listener{b.listener, b.metricsListener} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	if err := b.closeStores(); err != nil {
+		b.log.Error("closing after a failed start", "err", err)
+	}
 }
 
 func (b *backend) openStores() error {
@@ -130,33 +149,25 @@ func (b *backend) serverConfig() (server.Config, error) {
 	return sc, nil
 }
 
-// listen opens the ports and begins to answer. Without a free port at other,
-// a "host:0" is tried if free is set.
-func (b *backend) listen(free bool) error {
-	l, err := listenOr(b.c.Listen, free)
-	if err != nil {
-		return err
+// serve begins to answer.
+func (b *backend) serve() {
+	if b.metricsListener != nil {
+		b.metrics = serveMetrics(b.metricsListener, b.certs.Server(), b.registry, b.c.Metrics.Readers)
+		b.log.Info("metrics", "addr", b.metricsListener.Addr().String())
 	}
-	b.addr = l.Addr()
-	if b.c.Metrics.Listen != "" {
-		m, err := listenOr(b.c.Metrics.Listen, free)
-		if err != nil {
-			l.Close()
-			return err
-		}
-		b.metrics = serveMetrics(m, b.certs.Server(), b.registry, b.c.Metrics.Readers)
-		b.log.Info("metrics", "addr", m.Addr().String())
-	}
-	go func() { b.ended <- b.server.Serve(l) }()
-	b.log.Info("serving", "addr", l.Addr().String(), "dir", b.c.Dir, "mechanisms", b.c.Auth.Mechanisms)
-	return nil
+	go func() { b.ended <- b.server.Serve(b.listener) }()
+	b.log.Info("serving", "addr", b.addr(), "dir", b.c.Dir, "mechanisms", b.c.Auth.Mechanisms)
 }
+
+// addr is where the server listens.
+func (b *backend) addr() string { return b.listener.Addr().String() }
 
 // close ends the serving gracefully, as far as ctx lets it, and closes the
 // stores.
 func (b *backend) close(ctx context.Context) error {
 	err := b.server.Shutdown(ctx)
 	b.metrics.Close()
+	b.listener.Close()
 	return errors.Join(err, b.closeStores())
 }
 
