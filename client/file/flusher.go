@@ -55,6 +55,7 @@ func (f *Files) flusher() {
 			for _, i := range f.dirtySince(f.now().Add(-f.age)) {
 				i.nudge(true)
 			}
+			f.relieve()
 		case <-f.wake:
 			f.relieve()
 		case <-f.ctx.Done():
@@ -77,6 +78,9 @@ func (f *Files) relieve() {
 		var rounds []*round
 		for _, i := range f.dirtySince(f.now()) {
 			rounds = append(rounds, i.kick(true, false))
+		}
+		if len(rounds) == 0 {
+			return // what is taken is on its way and belongs to no file any more
 		}
 		for _, r := range rounds {
 			if err := r.wait(f.ctx); err != nil {

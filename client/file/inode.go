@@ -91,15 +91,28 @@ func (f *Files) find(ino posix.Ino) *inode {
 // while: while a call is under way that may yet bring attributes from before
 // the file's last commit, and, up to maxIdle files, for the next open.
 func (f *Files) release(i *inode) {
+	if !f.retire(i) {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.layout.extents) > maxIdleLayout {
+		i.forget()
+	}
+}
+
+// retire reports whether that was the last hold.
+func (f *Files) retire(i *inode) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if i.refs--; i.refs > 0 {
-		return
+		return false
 	}
 	f.clock++
 	i.closed = f.clock
 	f.idle.PushBack(idle{i, i.closed})
 	f.trim()
+	return true
 }
 
 // idle is an inode as it was when its last holder went. If it was used again

@@ -12,6 +12,9 @@ import (
 // more is asked for again region by region.
 const maxLayout = 1 << 14
 
+// maxIdleLayout is how many of them are kept when nobody has the file open.
+const maxIdleLayout = 64
+
 // layout is what is known of where a file's committed bytes lie. The known
 // regions have all their extents in the map; nothing is known of the rest.
 type layout struct {

@@ -77,6 +77,36 @@ func TestInterruptedWait(t *testing.T) {
 	r.close(b)
 }
 
+// TestDroppedOnItsWay: the memory of blocks that a truncation has made useless
+// while they were being sent comes free when they have arrived.
+func TestDroppedOnItsWay(t *testing.T) {
+	r := newRig(t, Config{Memory: minMemory, Age: 10 * time.Millisecond})
+	free := make(chan bool)
+	r.blocks.setFault(func(op string, _ posix.BlockID) error {
+		if op == "put" {
+			<-free
+		}
+		return nil
+	})
+	a, b := r.create("a", readWrite), r.create("b", readWrite)
+	for off := uint64(0); r.memory.taken()+posix.BlockSize <= r.memory.limit; off += posix.ChunkSize {
+		r.write(a, make([]byte, posix.BlockSize), off)
+	}
+	if _, err := r.tree.Setattr(t.Context(), a.Ino(), posix.SetAttr{Set: posix.SetSize}); err != nil {
+		t.Fatal(err)
+	}
+	a.i.mu.Lock()
+	a.i.cut(0)
+	a.i.mu.Unlock()
+	arrived := make(chan bool, 1)
+	short := r.memory.short
+	r.memory.short = func() { short(); arrived <- true }
+	go func() { <-arrived; close(free) }()
+	r.write(b, make([]byte, posix.BlockSize), 0)
+	r.close(a)
+	r.close(b)
+}
+
 // TestFullDiskSetsFree: what a full quota keeps in memory gives way to others,
 // and whoever wrote it is told before it reads or writes again.
 func TestFullDiskSetsFree(t *testing.T) {

@@ -86,9 +86,7 @@ func (i *inode) put(src []byte, off uint64) (took int64, err error) {
 		i.stream = 0
 	}
 	stream := i.stream >= streamAfter
-	i.stream += int64(len(src))
-	before := len(c.dirty)
-	var cost int64 // of new entries, charged to the slice that has the first
+	start, before := off, len(c.dirty)
 	for len(src) > 0 {
 		if j, ok := c.at(off); ok {
 			if dst := c.inPlace(j, off); dst != nil {
@@ -99,23 +97,27 @@ func (i *inode) put(src []byte, off uint64) (took int64, err error) {
 		}
 		if c.open == nil {
 			if c.open, err = i.newSlice(c); err != nil {
-				return took + cost, err
+				break
 			}
 		}
 		n := c.run(off, len(src))
 		took += c.append(src[:n], off, stream)
 		src, off = src[n:], off+uint64(n)
-		if d := int64(len(c.dirty)-before) * extentCost; d > 0 && cost == 0 {
-			cost = min(d, maxCost)
+		if off-uint64(n) == start {
+			cost := min(max(int64(len(c.dirty)-before)*extentCost, 0), maxCost)
 			c.open.costs += cost
+			took += cost
 		}
 		i.filled(c)
 	}
-	i.last, i.end = off, max(i.end, off)
-	i.extents += len(c.dirty) - before
-	i.wrote = posix.TimeOf(i.f.now())
-	i.writes++
-	return took + cost, nil
+	if off > start {
+		i.stream += int64(off - start)
+		i.last, i.end = off, max(i.end, off)
+		i.extents += len(c.dirty) - before
+		i.wrote = posix.TimeOf(i.f.now())
+		i.writes++
+	}
+	return took, err
 }
 
 // filled sends the open slice's last block off if it is full, and closes the
