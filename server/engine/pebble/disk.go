@@ -1,61 +1,93 @@
 package pebble
 
 import (
+	"fmt"
+	"io"
+	"os"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// disk is the file system as pebble is given it. A full disk reaches pebble
-// only where pebble can bear it: what would end it (the log, the manifest, a
-// table of recent changes that must get out of memory) is tried again in room
-// taken from the reserve. It seals the manifest, and counts syncs of the log.
+// disk is the file system as pebble is given it. Where pebble can bear an
+// error, in writing a table, it gets it and tries again. Anywhere else, in the
+// log, the manifest, a rename, it would panic or end the process. There a full
+// disk is written to again in room from the reserve, and any other error stops
+// the engine and freezes the disk: from then on all changes are taken and none
+// is made, so that pebble runs out in peace while nobody is told a lie.
+//
+// It also seals the manifest and counts the syncs of the log.
 type disk struct {
 	vfs.FS
 	dir     string
+	fault   *fault
 	reserve *reserve
 	syncs   atomic.Uint64
+	stalled atomic.Int64 // since when pebble holds up writes, in ns since 1970; 0 is not
 }
 
 var _ vfs.FS = (*disk)(nil)
 
-// merging is the category of files that can wait: pebble drops what it wrote
-// and tries again later.
-const merging = vfs.DiskWriteCategory("pebble-compaction")
+// The categories in which pebble creates files. Those of tables may fail.
+const (
+	logging  = vfs.DiskWriteCategory("pebble-wal")
+	flushing = vfs.DiskWriteCategory("pebble-memtable-flush")
+	merging  = vfs.DiskWriteCategory("pebble-compaction")
+	other    = vfs.WriteCategoryUnspecified
+)
 
-const logging = vfs.DiskWriteCategory("pebble-wal")
+const (
+	patience   = 30 * time.Second // how long what must be written waits for room
+	retryPause = time.Second      // slows down what pebble tries again at once
+)
 
-// try repeats op as long as the disk is full and the reserve gives way.
-func (d *disk) try(c vfs.DiskWriteCategory, op func() error) error {
-	for {
-		err := op()
-		if !full(err) {
-			return err
+// change makes a change of the disk. It answers whether it was made; if not and
+// err is nil, it must look as if it was.
+func (d *disk) change(c vfs.DiskWriteCategory, op func() error) (made bool, err error) {
+	for d.fault.error() == nil {
+		if err = op(); err == nil {
+			return true, nil
 		}
-		if c == merging {
-			d.reserve.pause()
-			return err
-		}
-		if !d.reserve.giveWay() {
-			return err
+		room := full(err) && c != merging && d.reserve.giveWay()
+		switch {
+		case room:
+		case c == merging, c == flushing && d.stall() < patience:
+			d.fault.pause(retryPause)
+			return false, err
+		case full(err) && c != flushing && d.reserve.await(patience):
+		default:
+			d.fault.stop(err)
 		}
 	}
+	return false, nil
 }
 
-func (d *disk) Create(name string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
-	err = d.try(c, func() error { f, err = d.FS.Create(name, c); return err })
-	return d.wrap(name, c, f, err)
+// stall is how long pebble has been holding up writes.
+func (d *disk) stall() time.Duration {
+	if since := d.stalled.Load(); since != 0 {
+		return time.Since(time.Unix(0, since))
+	}
+	return 0
 }
 
-func (d *disk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (f vfs.File, err error) {
-	err = d.try(c, func() error { f, err = d.FS.ReuseForWrite(oldname, newname, c); return err })
-	return d.wrap(newname, c, f, err)
+func (d *disk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return d.open(name, c, func() (vfs.File, error) { return d.FS.Create(name, c) })
 }
 
-func (d *disk) wrap(name string, c vfs.DiskWriteCategory, f vfs.File, err error) (vfs.File, error) {
+func (d *disk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	return d.open(newname, c, func() (vfs.File, error) { return d.FS.ReuseForWrite(oldname, newname, c) })
+}
+
+func (d *disk) open(name string, c vfs.DiskWriteCategory, op func() (vfs.File, error)) (vfs.File, error) {
+	var f vfs.File
+	made, err := d.change(c, func() (err error) { f, err = op(); return err })
 	if err != nil {
 		return nil, err
+	}
+	if !made {
+		f = nowhere{name: d.PathBase(name)}
 	}
 	df := &diskFile{File: f, disk: d, category: c}
 	if base := d.PathBase(name); strings.HasPrefix(base, manifestPrefix) {
@@ -64,19 +96,38 @@ func (d *disk) wrap(name string, c vfs.DiskWriteCategory, f vfs.File, err error)
 	return df, nil
 }
 
+// OpenDir is for syncing a directory.
+func (d *disk) OpenDir(name string) (vfs.File, error) {
+	f, err := d.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return &diskFile{File: f, disk: d, category: other}, nil
+}
+
 func (d *disk) Rename(oldname, newname string) error {
-	return d.try(vfs.WriteCategoryUnspecified, func() error { return d.FS.Rename(oldname, newname) })
+	_, err := d.change(other, func() error { return d.FS.Rename(oldname, newname) })
+	return err
 }
 
 func (d *disk) Link(oldname, newname string) error {
-	return d.try(vfs.WriteCategoryUnspecified, func() error { return d.FS.Link(oldname, newname) })
+	_, err := d.change(other, func() error { return d.FS.Link(oldname, newname) })
+	return err
+}
+
+// Remove may fail: pebble says so and goes on.
+func (d *disk) Remove(name string) error {
+	if d.fault.error() != nil {
+		return nil
+	}
+	return d.FS.Remove(name)
 }
 
 // Unwrap is for pebble's own look at what lies below.
 func (d *disk) Unwrap() vfs.FS { return d.FS }
 
-// diskFile is a file that is written. As pebble demands of its callers, Write
-// and Sync are never called at once.
+// diskFile is a file that is written. As pebble promises, Write and Sync are
+// not called at once.
 type diskFile struct {
 	vfs.File
 	disk     *disk
@@ -84,35 +135,38 @@ type diskFile struct {
 	seal     *seal // of a manifest
 }
 
-func (f *diskFile) Write(p []byte) (n int, err error) {
+func (f *diskFile) Write(p []byte) (int, error) {
 	if f.seal != nil {
 		f.seal.add(p)
 	}
-	err = f.disk.try(f.category, func() error {
+	n := 0
+	_, err := f.disk.change(f.category, func() error {
 		m, err := f.File.Write(p[n:])
 		n += m
 		return err
 	})
-	return n, err
+	if err != nil {
+		return n, err
+	}
+	return len(p), nil
 }
 
-// Sync is not tried again when it fails: what it was to write is then lost to
-// the system's cache, and a second Sync would say yes.
-func (f *diskFile) Sync() error {
-	if err := f.File.Sync(); err != nil {
+func (f *diskFile) Sync() error     { return f.sync(f.File.Sync) }
+func (f *diskFile) SyncData() error { return f.sync(f.File.SyncData) }
+
+// sync is not tried again when it fails, room or not: what it was to write is
+// lost to the system's cache by then, and a second one would succeed.
+func (f *diskFile) sync(op func() error) error {
+	made, err := f.disk.change(f.category, func() error {
+		err := op()
+		if full(err) {
+			err = fmt.Errorf("sync: %v", err) // whatever it was, it is no longer about room
+		}
+		return err
+	})
+	if !made {
 		return err
 	}
-	return f.synced()
-}
-
-func (f *diskFile) SyncData() error {
-	if err := f.File.SyncData(); err != nil {
-		return err
-	}
-	return f.synced()
-}
-
-func (f *diskFile) synced() error {
 	if f.category == logging {
 		f.disk.syncs.Add(1)
 	}
@@ -121,3 +175,31 @@ func (f *diskFile) synced() error {
 	}
 	return nil
 }
+
+// nowhere is a file on a frozen disk.
+type nowhere struct{ name string }
+
+var _ vfs.File = nowhere{}
+
+func (nowhere) Close() error                           { return nil }
+func (nowhere) Read([]byte) (int, error)               { return 0, io.EOF }
+func (nowhere) ReadAt([]byte, int64) (int, error)      { return 0, io.EOF }
+func (nowhere) Write(p []byte) (int, error)            { return len(p), nil }
+func (nowhere) WriteAt(p []byte, _ int64) (int, error) { return len(p), nil }
+func (nowhere) Preallocate(_, _ int64) error           { return nil }
+func (nowhere) Sync() error                            { return nil }
+func (nowhere) SyncTo(int64) (bool, error)             { return true, nil }
+func (nowhere) SyncData() error                        { return nil }
+func (nowhere) Prefetch(_, _ int64) error              { return nil }
+func (nowhere) Fd() uintptr                            { return vfs.InvalidFd }
+func (n nowhere) Stat() (vfs.FileInfo, error)          { return nowhereInfo(n), nil }
+
+type nowhereInfo struct{ name string }
+
+func (i nowhereInfo) Name() string         { return i.name }
+func (nowhereInfo) Size() int64            { return 0 }
+func (nowhereInfo) Mode() os.FileMode      { return 0o600 }
+func (nowhereInfo) ModTime() time.Time     { return time.Time{} }
+func (nowhereInfo) IsDir() bool            { return false }
+func (nowhereInfo) Sys() any               { return nil }
+func (nowhereInfo) DeviceID() vfs.DeviceID { return vfs.DeviceID{} }

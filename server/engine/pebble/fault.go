@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
-	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	lsm "github.com/cockroachdb/pebble/v2"
 
@@ -19,15 +19,19 @@ var ErrDamaged = errors.New("engine: damaged file")
 
 // fault is why an engine has stopped for good. Pebble ends the process or
 // panics where it can't go on; here that becomes an error of every transaction
-// from then on, and of those that wait for the disk.
+// from then on, and of those that wait for the disk, which is frozen.
 type fault struct {
 	cfg     Config
 	once    sync.Once
 	err     error
 	stopped chan struct{}
+	hurry   chan struct{} // closed when nothing shall be waited for any more
+	wild    atomic.Bool   // pebble panicked: its locks may be held for ever
 }
 
-func newFault(cfg Config) *fault { return &fault{cfg: cfg, stopped: make(chan struct{})} }
+func newFault(cfg Config) *fault {
+	return &fault{cfg: cfg, stopped: make(chan struct{}), hurry: make(chan struct{})}
+}
 
 // error is nil while the engine goes.
 func (x *fault) error() error {
@@ -59,6 +63,7 @@ func (x *fault) stop(cause error) error {
 func (x *fault) guard(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
+			x.wild.Store(true)
 			err = x.stop(panicError(p))
 		}
 	}()
@@ -72,19 +77,17 @@ func panicError(p any) error {
 	return fmt.Errorf("%v", p)
 }
 
-// guarded reports whether this goroutine is within guard.
-func guarded() bool {
-	pcs := make([]uintptr, 64)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
-	for {
-		f, more := frames.Next()
-		if strings.HasSuffix(f.Function, "pebble.(*fault).guard") {
-			return true
-		}
-		if !more {
-			return false
-		}
+// pause waits, and reports whether nobody is in a hurry.
+func (x *fault) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-x.stopped:
+	case <-x.hurry:
 	}
+	return false
 }
 
 // logger hands on what pebble says.
@@ -103,16 +106,10 @@ func (l logger) Errorf(format string, args ...any) {
 	l.log.Error("pebble", "text", fmt.Sprintf(format, args...))
 }
 
-// Fatalf must not return: pebble would go on with what it just called
-// impossible. In a call of ours it unwinds to guard; in a goroutine of
-// pebble's it ends that one, by its deferred unlocks.
+// Fatalf is not to return, says pebble, and ends the process by default. It may
+// here: the disk is frozen first, so that what follows has no effect.
 func (l logger) Fatalf(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
-	l.fault.stop(err)
-	if guarded() {
-		panic(err)
-	}
-	runtime.Goexit()
+	l.fault.stop(fmt.Errorf(format, args...))
 }
 
 // ioError gives an error of the disk the errno it stands for.

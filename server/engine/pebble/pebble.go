@@ -72,7 +72,7 @@ type DB struct {
 	fault *fault
 	disk  *disk
 
-	views, updates, refused atomic.Uint64
+	views, updates, commits, refused atomic.Uint64
 }
 
 var _ engine.Engine = (*DB)(nil)
@@ -139,9 +139,9 @@ func (db *DB) open() (err error) {
 	if err := checkVersion(db.cfg.fs, dir); err != nil {
 		return err
 	}
-	db.disk = &disk{FS: db.cfg.fs, dir: dir}
+	db.disk = &disk{FS: db.cfg.fs, dir: dir, fault: db.fault}
 	if db.cfg.fs == vfs.Default {
-		db.disk.reserve, err = openReserve(filepath.Join(dir, reserveFile), db.cfg.Reserve, db.cfg.Log)
+		db.disk.reserve, err = openReserve(filepath.Join(dir, reserveFile), db.cfg.Reserve, db.fault)
 		if err != nil {
 			return ioError("open engine", dir, err)
 		}
@@ -157,6 +157,12 @@ func (db *DB) open() (err error) {
 		db.lsm, err = lsm.Open(dir, db.options())
 		return err
 	})
+	if ferr := db.fault.error(); ferr != nil {
+		if err == nil {
+			_ = db.fault.guard(db.lsm.Close) // on a frozen disk: only to free memory
+		}
+		err = ferr
+	}
 	if err != nil {
 		return ioError("open engine", dir, err)
 	}
@@ -204,10 +210,20 @@ func (db *DB) options() *lsm.Options {
 		MemTableStopWritesThreshold: memTables,
 		FormatMajorVersion:          lsm.FormatTableFormatV6, // part of what VERSION stands for
 		L0CompactionThreshold:       2,
-		L0StopWritesThreshold:       24,
-		LBaseMaxBytes:               64 << 20,
-		MaxOpenFiles:                512,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		// Merging that lags behind, or that a damaged table keeps from going on,
+		// makes reads slower; it must not hold up writes for ever.
+		L0StopWritesThreshold:      1000,
+		LBaseMaxBytes:              64 << 20,
+		MaxOpenFiles:               512,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+	}
+	o.EventListener = &lsm.EventListener{
+		BackgroundError: func(err error) { db.cfg.Log.Error("engine background work", "dir", db.cfg.Dir, "err", err) },
+		DataCorruption: func(i lsm.DataCorruptionInfo) {
+			db.cfg.Log.Error("engine file is damaged", "path", i.Path, "err", i.Details)
+		},
+		WriteStallBegin: func(lsm.WriteStallBeginInfo) { db.disk.stalled.Store(time.Now().UnixNano()) },
+		WriteStallEnd:   func() { db.disk.stalled.Store(0) },
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -218,21 +234,21 @@ func (db *DB) options() *lsm.Options {
 	return o
 }
 
-// Close waits for the transactions under way and closes the store. A stopped
-// engine keeps its directory until the process ends: what pebble would still
-// write there is not to be trusted.
+// Close waits for the transactions under way and closes the store. That of an
+// engine that has stopped answers why.
 func (db *DB) Close() error {
 	if err := db.gate.Shut(); err != nil {
 		return err
 	}
-	if err := db.fault.error(); err != nil {
-		return err
+	close(db.fault.hurry)
+	var err error
+	if !db.fault.wild.Load() {
+		err = db.fault.guard(db.lsm.Close)
 	}
-	db.disk.reserve.hurry()
-	if err := db.fault.guard(db.lsm.Close); err != nil {
-		return err
+	if ferr := db.fault.error(); ferr != nil {
+		err = ferr
 	}
-	return db.release()
+	return errors.Join(err, db.release())
 }
 
 // take waits for the turn of an Update.

@@ -34,7 +34,9 @@ type reserve struct {
 	size  int64     // bytes allocated
 	asked time.Time // when the disk was last asked for room
 
-	stop chan struct{} // closed when nobody shall wait any more
+	virtual bool // nothing can be allocated: size is what is free, and never whole
+
+	pause func(time.Duration) bool // waits; false: don't wait any more
 }
 
 // space is the file behind a reserve and the disk it lies on.
@@ -47,17 +49,15 @@ type space interface {
 }
 
 const (
-	reserveFile  = "RESERVE"
-	slices8      = 8        // a slice is an eighth of the reserve
-	small        = 64 << 10 // bytes of a small transaction
-	askEvery     = 100 * time.Millisecond
-	patience     = 10 * time.Second // how long the log waits for a disk without any room
-	mergingPause = time.Second
+	reserveFile = "RESERVE"
+	slices8     = 8        // a slice is an eighth of the reserve
+	small       = 64 << 10 // bytes of a small transaction
+	askEvery    = 100 * time.Millisecond
 )
 
 // newReserve takes up a file that has size bytes of the want.
-func newReserve(file space, size, want int64, log *slog.Logger) *reserve {
-	r := &reserve{log: log, want: want, file: file, size: size, stop: make(chan struct{})}
+func newReserve(file space, size, want int64, log *slog.Logger, pause func(time.Duration) bool) *reserve {
+	r := &reserve{log: log, want: want, file: file, size: size, pause: pause}
 	r.refill()
 	return r
 }
@@ -69,9 +69,13 @@ func (r *reserve) admits(size int, deletes bool) bool {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if time.Since(r.asked) >= askEvery {
+	if time.Since(r.asked) >= askEvery || !r.allows(size, deletes) {
 		r.refill()
 	}
+	return r.allows(size, deletes)
+}
+
+func (r *reserve) allows(size int, deletes bool) bool {
 	switch {
 	case r.size >= r.want:
 		return true
@@ -92,14 +96,15 @@ func (r *reserve) refill() {
 		return
 	}
 	size := min(r.want, r.size+(free-slice)/slice*slice)
-	if size > r.size {
+	if size > r.size && !r.virtual {
 		err = r.file.Allocate(size)
+		r.virtual = errors.Is(err, errors.ErrUnsupported)
 	}
 	switch {
-	case errors.Is(err, errors.ErrUnsupported):
-		r.size = min(r.want, free) // all there is to go by; never whole, so asked again
+	case r.virtual:
+		r.size = min(r.want, free)
 	case err != nil:
-		r.log.Warn("engine reserve", "err", err)
+		r.log.Debug("engine reserve", "err", err) // somebody was quicker
 	case size >= r.want:
 		r.log.Info("engine reserve is whole", "bytes", r.want)
 		r.size = r.want
@@ -109,29 +114,34 @@ func (r *reserve) refill() {
 	}
 }
 
-// giveWay returns a slice to the disk. When none is left it waits for somebody
-// else to make room, and answers false if nobody does.
+// giveWay returns a slice to the disk, and answers false when none is left.
 func (r *reserve) giveWay() bool {
 	if r == nil {
 		return false
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.whole.Swap(false) {
 		r.log.Warn("engine disk is full: changes are refused until there is room", "reserve", r.size)
 	}
-	if r.size > 0 {
-		defer r.mu.Unlock()
-		r.size -= min(r.size, r.want/slices8)
-		return r.file.Allocate(r.size) == nil || r.size > 0
+	if r.size <= 0 {
+		return false
 	}
-	r.mu.Unlock()
-	return r.await()
+	r.size -= min(r.size, r.want/slices8)
+	if err := r.file.Allocate(r.size); err != nil && !r.virtual {
+		r.log.Warn("engine reserve", "err", err)
+	}
+	return true
 }
 
-// await polls a disk that has nothing at all: there is no event to wait for.
-func (r *reserve) await() bool {
+// await waits until somebody else has made room, and answers false if nobody
+// does. There is no event to wait for: it asks the disk.
+func (r *reserve) await(patience time.Duration) bool {
+	if r == nil {
+		return false
+	}
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
-		if !r.sleep(askEvery) {
+		if !r.pause(askEvery) {
 			return false
 		}
 		if free, err := r.file.Free(); err == nil && free > r.want/slices8 {
@@ -139,24 +149,6 @@ func (r *reserve) await() bool {
 		}
 	}
 	return false
-}
-
-// pause slows down what pebble will try again at once.
-func (r *reserve) pause() {
-	if r != nil {
-		r.sleep(mergingPause)
-	}
-}
-
-func (r *reserve) sleep(d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-r.stop:
-		return false
-	}
 }
 
 // left is how much is there, of how much there should be.
@@ -167,13 +159,6 @@ func (r *reserve) left() (size, want int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.size, r.want
-}
-
-// hurry ends all waiting, now and later.
-func (r *reserve) hurry() {
-	if r != nil {
-		close(r.stop)
-	}
 }
 
 func (r *reserve) close() error {
@@ -188,7 +173,7 @@ type fileSpace struct{ *os.File }
 
 // openReserve takes up or makes the reserve in path, of want bytes but at most
 // an eighth of its disk.
-func openReserve(path string, want int64, log *slog.Logger) (*reserve, error) {
+func openReserve(path string, want int64, x *fault) (*reserve, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
@@ -202,7 +187,7 @@ func openReserve(path string, want int64, log *slog.Logger) (*reserve, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	want = min(want, int64(disk.Blocks)*disk.Bsize/8)
-	return newReserve(fileSpace{f}, st.Size(), want, log), nil
+	return newReserve(fileSpace{f}, st.Size(), want, x.cfg.Log, x.pause), nil
 }
 
 // Allocate truncates first: a fallocate that failed may have left blocks

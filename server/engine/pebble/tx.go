@@ -3,6 +3,7 @@ package pebble
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -102,11 +103,11 @@ func (db *DB) await(c *commit, b *lsm.Batch) error {
 	err := db.fault.guard(b.SyncWait)
 	if err != nil {
 		err = db.fault.stop(err)
-		c.settle(err)
-		return err
-	}
-	c.settle(nil)
-	return b.Close()
+	} else if err = db.fault.error(); err == nil {
+		db.commits.Add(1)
+	} // else the sync may have been one of a frozen disk
+	c.settle(err)
+	return errors.Join(err, b.Close())
 }
 
 // drop gives up a batch that was not committed, unless pebble may still be at
