@@ -251,3 +251,13 @@ func FuzzParseMounts(f *testing.F) {
 		}
 	})
 }
+
+func TestCLIReferenceIsCurrent(t *testing.T) {
+	got, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != cliReference(newRoot(&env{})) {
+		t.Error("docs/cli.md is old: run go generate ./cmd/wardfs")
+	}
+}

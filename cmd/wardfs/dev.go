@@ -39,7 +39,7 @@ local user may use the mount, each under its own name.`,
 	}
 	c.Flags().StringVar(&f.dir, "dir", "", "the data `DIR`; default /var/lib/wardfs/dev for root, ~/.local/share/wardfs/dev for others")
 	c.Flags().StringVar(&f.mnt, "mount", "", "the mount point `MNT`, made if it is not there; default /mnt/ward for root, ~/ward for others")
-	c.Flags().StringArrayVarP(&f.options, "options", "o", nil, "mount options, with commas between them; see `wardfs mount --help`")
+	c.Flags().StringArrayVarP(&f.options, "options", "o", nil, "mount options: `OPT,...`, as for mount")
 	c.Flags().StringArrayVar(&f.sets, "set", nil, "set one key of the server's configuration: `KEY=VALUE`")
 	return c
 }

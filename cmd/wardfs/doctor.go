@@ -37,14 +37,14 @@ func newDoctor(e *env) *cobra.Command {
 	var f doctorFlags
 	c := &cobra.Command{
 		Use: "doctor [SERVER]", Short: "look for what could keep wardfs from working here",
-		Long: `doctor checks this machine: FUSE and its helper, the kernel, limits, ports, disks, what a killed daemon
-left behind. Given a SERVER, as for mount, it also checks the way there, both sides' certificates and the
-clocks; given --config FILE, a server's configuration and folders. Each line is ok, warn or fail; what is
-not ok says what to do. It ends with 1 if something fails.`,
+		Long: `doctor checks this machine: FUSE and its helper, the kernel, limits, ports, the clock, what a killed
+daemon left behind. Given a SERVER, as for mount, it also checks the way there and both sides'
+certificates; given --config FILE, a server's configuration, ports and folders. Each line is ok, warn or
+fail; what is not ok says what to do. It ends with 1 if something fails.`,
 		Args: takes(0, 1, "SERVER"),
 		RunE: func(c *cobra.Command, args []string) error { return runDoctor(c.Context(), e, f, args) },
 	}
-	c.Flags().StringArrayVarP(&f.options, "options", "o", nil, "mount options, as for mount: ca=, cert=, key=, server_name=")
+	c.Flags().StringArrayVarP(&f.options, "options", "o", nil, "mount options: `OPT,...`, as for mount; ca=, cert=, key= and server_name= count")
 	c.Flags().StringVar(&f.config, "config", "", "check this configuration `FILE` of a server too")
 	c.Flags().BoolVar(&f.asJSON, "json", false, "as JSON")
 	return c

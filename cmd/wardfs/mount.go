@@ -34,7 +34,7 @@ func newMount(e *env) *cobra.Command {
 		Args: takes(2, 2, "SERVER MNT"),
 		RunE: func(c *cobra.Command, args []string) error { return runMount(c.Context(), e, f, args[0], args[1]) },
 	}
-	c.Flags().StringArrayVarP(&f.options, "options", "o", nil, "mount options, with commas between them")
+	c.Flags().StringArrayVarP(&f.options, "options", "o", nil, "mount options: `OPT,...`")
 	c.Flags().BoolVarP(&f.foreground, "foreground", "f", false, "stay in the foreground, log to stderr, and unmount at SIGINT and SIGTERM")
 	c.Flags().IntVar(&f.statusFD, "status-fd", -1, "")
 	_ = c.Flags().MarkHidden("status-fd")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"text/tabwriter"
 	"time"
 
@@ -37,16 +38,37 @@ user on this machine, through unix sockets that only this user can open.`,
 }
 
 // peers are whom the arguments mean.
-func peers(e *env, args []string) ([]control.Peer, error) {
-	dir := controlDir(e)
-	if len(args) == 0 {
-		return control.List(dir), nil
+func peers(e *env, args []string) (all []control.Peer, err error) {
+	path := ""
+	if len(args) > 0 {
+		if path, err = realPath(args[0]); err != nil {
+			return nil, err
+		}
 	}
-	path, err := realPath(args[0])
-	if err != nil {
+	for _, dir := range control.Dirs(os.Geteuid(), e.getenv) {
+		if path == "" {
+			all = append(all, control.List(dir)...)
+		} else {
+			all = append(all, control.Find(dir, "mount", path), control.Find(dir, "server", path))
+		}
+	}
+	return all, nil
+}
+
+// askTime bounds a question: a peer may be another user's, and stuck.
+const askTime = 5 * time.Second
+
+// ask asks one peer for its status; nil if nobody answers.
+func ask(ctx context.Context, p control.Peer) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	var text bytes.Buffer
+	if err := p.Do(ctx, "GET", "/status", &text); errors.Is(err, control.ErrNobody) {
+		return nil, nil
+	} else if err != nil {
 		return nil, err
 	}
-	return []control.Peer{control.Find(dir, "mount", path), control.Find(dir, "server", path)}, nil
+	return text.Bytes(), nil
 }
 
 func runStatus(ctx context.Context, e *env, args []string, asJSON bool) error {
@@ -56,13 +78,12 @@ func runStatus(ctx context.Context, e *env, args []string, asJSON bool) error {
 	}
 	answers := []json.RawMessage{}
 	for _, p := range all {
-		var text bytes.Buffer
-		switch err := p.Do(ctx, "GET", "/status", &text); {
-		case errors.Is(err, control.ErrNobody):
-		case err != nil:
+		text, err := ask(ctx, p)
+		if err != nil {
 			return err
-		default:
-			answers = append(answers, text.Bytes())
+		}
+		if text != nil {
+			answers = append(answers, text)
 		}
 	}
 	if len(answers) == 0 && len(args) > 0 {
@@ -152,7 +173,7 @@ func (s serverStatus) print(w io.Writer) {
 		if !x.Attached {
 			here = "away"
 		}
-		row("    "+oneLine(x.Principal), fmt.Sprintf("%s  %s  since %s  %s", x.Mechanism, oneLine(x.Client), x.Since.Format(time.DateTime), here))
+		row("    "+x.Principal, fmt.Sprintf("%s  %s  since %s  %s", x.Mechanism, x.Client, x.Since.Format(time.DateTime), here))
 	}
 }
 
@@ -161,8 +182,8 @@ func (m mountStatus) print(w io.Writer) {
 	s, f := m.Client.Session, m.Client.Files
 	row("mount", m.Mountpoint)
 	row("  source", m.Source)
-	row("  server", fmt.Sprintf("%s  version %s  %s", s.Server, oneLine(orDash(s.Release)), connected(s.Connected, s.LastError)))
-	row("  principal", fmt.Sprintf("%s (%s)  identity %s", oneLine(s.Principal), s.Mechanism, m.Identity))
+	row("  server", fmt.Sprintf("%s  version %s  %s", s.Server, orDash(s.Release), connected(s.Connected, s.LastError)))
+	row("  principal", fmt.Sprintf("%s (%s)  identity %s", s.Principal, s.Mechanism, m.Identity))
 	row("  session", fmt.Sprintf("%d  epoch %d  open %d  calls under way %d", s.Session, s.Epoch, s.Handles, s.Calls))
 	row("  to write", fmt.Sprintf("%s of %d files", human(uint64(max(f.Buffered, 0))), f.Files))
 	row("  cache", fmt.Sprintf("%s  hits %d  misses %d", human(uint64(max(f.Cached, 0))), f.CacheHits, f.CacheMisses))
@@ -171,14 +192,14 @@ func (m mountStatus) print(w io.Writer) {
 }
 
 func rows(w io.Writer) func(string, string) {
-	return func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", name, value) }
+	return func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", oneLine(name), oneLine(value)) }
 }
 
 func connected(yes bool, last string) string {
 	if yes {
 		return "connected"
 	}
-	return "away: " + oneLine(orDash(last))
+	return "away: " + orDash(last)
 }
 
 func orDash(s string) string {

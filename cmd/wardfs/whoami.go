@@ -1,15 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"github.com/wardfs/wardfs/cmd/wardfs/control"
 )
 
 func newWhoami(e *env) *cobra.Command {
@@ -41,14 +37,15 @@ func runWhoami(ctx context.Context, e *env, args []string, asJSON bool) error {
 		if p.Kind() != "mount" {
 			continue
 		}
-		var text bytes.Buffer
-		if err := p.Do(ctx, "GET", "/status", &text); errors.Is(err, control.ErrNobody) {
-			continue
-		} else if err != nil {
+		text, err := ask(ctx, p)
+		if err != nil {
 			return err
 		}
+		if text == nil {
+			continue
+		}
 		var m mountStatus
-		if err := json.Unmarshal(text.Bytes(), &m); err != nil {
+		if err := json.Unmarshal(text, &m); err != nil {
 			return err
 		}
 		found = append(found, who{m.Mountpoint, m.Client.Session.Principal, m.Client.Session.Mechanism, m.Identity})
@@ -66,7 +63,7 @@ func runWhoami(ctx context.Context, e *env, args []string, asJSON bool) error {
 		if w.Identity == "trusted" {
 			as = "and states each local user"
 		}
-		fmt.Fprintf(e.stdout, "%s: %s (%s), %s\n", w.Mountpoint, oneLine(w.Principal), w.Mechanism, as)
+		fmt.Fprintf(e.stdout, "%s: %s (%s), %s\n", oneLine(w.Mountpoint), oneLine(w.Principal), w.Mechanism, as)
 	}
 	return nil
 }

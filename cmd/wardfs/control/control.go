@@ -34,6 +34,19 @@ func Dir(uid int, getenv func(string) string) string {
 	return fmt.Sprintf("/tmp/wardfs-%d", uid)
 }
 
+// Dirs are the folders in which a user may look: its own, and for root those of
+// all users too.
+func Dirs(uid int, getenv func(string) string) []string {
+	dirs := []string{Dir(uid, getenv)}
+	if uid == 0 {
+		for _, pattern := range []string{"/run/wardfs-server/wardfs", "/run/user/*/wardfs", "/tmp/wardfs-[0-9]*"} {
+			more, _ := filepath.Glob(pattern)
+			dirs = append(dirs, more...)
+		}
+	}
+	return dirs
+}
+
 // MakeDir makes the folder, or makes sure that it is ours alone.
 func MakeDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -104,6 +117,9 @@ func (s *Server) Close(ctx context.Context) {
 	os.Remove(s.path)
 }
 
+// Most is how much of an answer is read, in bytes.
+const Most = 64 << 20
+
 // ErrNobody is that nobody answers: it is not running, or another user's.
 var ErrNobody = errors.New("nobody answers")
 
@@ -154,6 +170,6 @@ func (p Peer) Do(ctx context.Context, method, path string, w io.Writer) error {
 		why, _ := io.ReadAll(io.LimitReader(a.Body, 4096))
 		return errors.New(strings.TrimSpace(string(why)))
 	}
-	_, err = io.Copy(w, a.Body)
+	_, err = io.Copy(w, io.LimitReader(a.Body, Most))
 	return err
 }

@@ -32,10 +32,14 @@ func (s Spec) String() string {
 func ParseSpec(text string) (Spec, error) {
 	text = strings.TrimPrefix(text, "wardfs#")
 	if dir, ok := strings.CutPrefix(text, "dev:"); ok && !isPort(dir) {
-		if dir == "" || strings.ContainsRune(dir, 0) {
+		clean := filepath.Clean(dir)
+		if dir == "" || strings.ContainsRune(dir, 0) || isPort(clean) {
 			return Spec{}, specError("dev: needs a folder", text)
 		}
-		return Spec{Dev: filepath.Clean(dir)}, nil
+		return Spec{Dev: clean}, nil
+	}
+	if strings.Contains(text, "://") {
+		return Spec{}, specError("it is no URL", text)
 	}
 	s := Spec{Path: "/"}
 	servers := text
@@ -59,8 +63,10 @@ func ParseSpec(text string) (Spec, error) {
 
 // isPort tells host "dev" with a port from a folder.
 func isPort(s string) bool {
-	port, _, _ := strings.Cut(s, ":")
-	_, err := strconv.ParseUint(port, 10, 16)
+	if i := strings.IndexAny(s, ":,"); i >= 0 {
+		s = s[:i]
+	}
+	_, err := strconv.ParseUint(s, 10, 16)
 	return err == nil
 }
 
