@@ -4,9 +4,9 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -32,6 +32,7 @@ func launch(log *os.File, args ...string) (*process, error) {
 	}
 	p := &process{cmd: exec.Command(bin, args...), lines: make(chan string, 16), done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = in, log
+	p.cmd.Env = environ()
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err = p.cmd.Start()
 	in.Close()
@@ -43,7 +44,7 @@ func launch(log *os.File, args ...string) (*process, error) {
 	go func() {
 		defer out.Close()
 		defer close(p.lines)
-		for s := bufio.NewScanner(io.TeeReader(out, log)); s.Scan(); {
+		for s := bufio.NewScanner(out); s.Scan(); {
 			select {
 			case p.lines <- s.Text():
 			default: // nobody reads on after ready
@@ -58,19 +59,26 @@ func launch(log *os.File, args ...string) (*process, error) {
 	return p, nil
 }
 
+// environ is ours without what steers the tests: WARDFS_ variables are keys of
+// the configuration.
+func environ() []string {
+	return slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "WARDFS_") })
+}
+
 // ready waits for a line with that beginning.
 func (p *process) ready(prefix string) error {
 	late := time.After(patience)
 	for {
 		select {
 		case line, ok := <-p.lines:
-			if !ok {
-				<-p.done
-				return fmt.Errorf("it ended before it was ready: %w", orZero(p.err))
-			}
-			if strings.HasPrefix(line, prefix) {
+			if ok && strings.HasPrefix(line, prefix) {
 				return nil
 			}
+			if !ok {
+				p.lines = nil // its end follows
+			}
+		case <-p.done:
+			return fmt.Errorf("it ended before it was ready: %w", orZero(p.err))
 		case <-late:
 			return errors.New("it was not ready in time")
 		}
