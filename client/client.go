@@ -211,7 +211,7 @@ func (m *Mount) Status() Status { return Status{m.session.State(), m.files.Stats
 
 // Close commits what is buffered, as far as ctx lets it, and ends the session.
 func (m *Mount) Close(ctx context.Context) error {
-	err := m.files.SyncAll(ctx)
+	err := m.files.Shutdown(ctx)
 	m.blocks.Close()
 	err = errors.Join(err, m.session.Close())
 	m.hangUp()
