@@ -264,7 +264,8 @@ func testCommitErrors(e *env) {
 		{"too far", posix.EFBIG, posix.Extent{Off: posix.FileSizeMax, Len: 1, Slice: s}},
 		{"much too far", posix.EFBIG, posix.Extent{Off: 1<<64 - 1, Len: 1, Slice: s}},
 		{"of a slice of another file", posix.EINVAL, posix.Extent{Len: 100, Slice: e.fresh(g, 100)}},
-		{"of a slice of another length", posix.EINVAL, posix.Extent{Len: 100, Slice: long}},
+		{"of a slice of another length", posix.EINVAL, posix.Extent{Off: 200, Len: 100, Slice: long}},
+		{"over a slice of another length", posix.EINVAL, posix.Extent{Len: 100, Slice: long}},
 	} {
 		good := posix.Extent{Off: 500, Len: 10, Slice: e.fresh(f, 10)}
 		_, err := e.root.Commit(e.ctx, h, posix.Commit{Extents: []posix.Extent{good, c.ext}})

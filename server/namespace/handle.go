@@ -19,7 +19,7 @@ func (v View) Create(ctx context.Context, dir posix.Ino, name string, mode, umas
 		if found == 0 || err != nil {
 			return res, err
 		}
-		res, err = v.Open(ctx, found, h, flags)
+		res, err = v.open(ctx, opCreate, found, h, flags)
 		if !errors.Is(err, posix.ESTALE) {
 			return res, err
 		}
@@ -68,14 +68,15 @@ func (v View) create(ctx context.Context, dir posix.Ino, name string, mode, umas
 		return 0, res, err
 	case again:
 		v.t.opens.unpin(ino)
-		err = v.adopt(ctx, a.Ino, h, flags)
+		res, err = v.adopt(ctx, a.Ino, h, flags)
 	default:
+		res = posix.Opened{Attr: a, LayoutEnd: posix.FileSizeMax}
 		err = v.t.opens.add(v.sess, h, openFile{ino, flags, v.cred.UID}, false, false)
 	}
 	if err != nil {
-		return 0, res, wrap("create", err)
+		return 0, posix.Opened{}, wrap("create", err)
 	}
-	return 0, posix.Opened{Attr: a, LayoutEnd: posix.FileSizeMax}, nil
+	return 0, res, nil
 }
 
 // checkOpen answers EINVAL for an open that no client sends.
@@ -88,7 +89,13 @@ func checkOpen(h posix.Handle, flags posix.OpenFlags) error {
 
 // Open answers EBADF if h is open for another inode or in another way.
 // ESTALE for an inode without a name, unless it is open.
-func (v View) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (res posix.Opened, err error) {
+func (v View) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {
+	return v.open(ctx, opOpen, ino, h, flags)
+}
+
+// open is Open on behalf of o, under which the reply slot remembers the cut of
+// O_TRUNC.
+func (v View) open(ctx context.Context, o op, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (res posix.Opened, err error) {
 	if err := checkOpen(h, flags); err != nil {
 		return res, wrap("open", err)
 	}
@@ -97,7 +104,7 @@ func (v View) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags pos
 	}
 	again := false
 	if flags&posix.OpenTrunc != 0 {
-		res.Attr, again, err = v.openTrunc(ctx, ino, flags)
+		res.Attr, again, err = v.openTrunc(ctx, o, ino, flags)
 		res.LayoutEnd = posix.FileSizeMax
 	}
 	if err == nil && (again || flags&posix.OpenTrunc == 0) {
@@ -137,7 +144,7 @@ func (v View) read(ctx context.Context, ino posix.Ino, flags posix.OpenFlags, as
 }
 
 // openTrunc asks for the open and cuts the file to nothing.
-func (v View) openTrunc(ctx context.Context, ino posix.Ino, flags posix.OpenFlags) (posix.Attr, bool, error) {
+func (v View) openTrunc(ctx context.Context, o op, ino posix.Ino, flags posix.OpenFlags) (posix.Attr, bool, error) {
 	check := func(s *snap) (*inode, error) {
 		n, err := s.inode(ino)
 		if err != nil {
@@ -145,10 +152,10 @@ func (v View) openTrunc(ctx context.Context, ino posix.Ino, flags posix.OpenFlag
 		}
 		return n, v.mayOpen(n, flags)
 	}
-	if err := v.shrink(ctx, opOpen, ino, 0, check); err != nil {
+	if err := v.shrink(ctx, o, ino, 0, check); err != nil {
 		return posix.Attr{}, false, err
 	}
-	return v.update(ctx, opOpen, func(x *txn) (*inode, error) {
+	return v.update(ctx, o, func(x *txn) (*inode, error) {
 		n, err := check(&x.snap)
 		if err != nil || !n.Mode.IsReg() { // O_TRUNC of a fifo or device does nothing
 			return n, err
@@ -157,24 +164,17 @@ func (v View) openTrunc(ctx context.Context, ino posix.Ino, flags posix.OpenFlag
 	})
 }
 
-// adopt opens again what a Create had made before its answer was lost.
-func (v View) adopt(ctx context.Context, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) error {
+// adopt opens again what the session had open before an answer, or the
+// server, was lost. It asks no permission.
+func (v View) adopt(ctx context.Context, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (res posix.Opened, err error) {
 	if err := v.t.opens.pin(ctx, ino); err != nil {
-		return err
+		return res, err
 	}
-	nameless := false
-	err := v.view(ctx, "open", func(s *snap) error {
-		n, err := s.inode(ino)
-		if err == nil {
-			nameless = n.Nlink == 0
-		}
-		return err
-	})
-	if err != nil {
+	if res, err = v.read(ctx, ino, flags, true); err != nil {
 		v.t.opens.unpin(ino)
-		return err
+		return res, err
 	}
-	return v.t.opens.add(v.sess, h, openFile{ino, flags, v.cred.UID}, nameless, true)
+	return res, v.t.opens.add(v.sess, h, openFile{ino, flags, v.cred.UID}, res.Attr.Nlink == 0, true)
 }
 
 // Close forgets the handle. If it was the last of an inode without a name,
@@ -191,7 +191,8 @@ func (t *Tree) Reopen(ctx context.Context, s SessionID, ino posix.Ino, h posix.H
 	if err := checkOpen(h, flags); err != nil {
 		return wrap("reopen", err)
 	}
-	return wrap("reopen", t.As(posix.Cred{}).In(s).adopt(ctx, ino, h, flags))
+	_, err := t.As(posix.Cred{}).In(s).adopt(ctx, ino, h, flags)
+	return wrap("reopen", err)
 }
 
 // EndSession closes the session's handles and forgets its reply slots. The

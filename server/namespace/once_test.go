@@ -53,6 +53,10 @@ func TestOnceOverCrash(t *testing.T) {
 			o, err := v.Open(ctx, f, 3, posix.OpenWrite|posix.OpenTrunc)
 			return o.Attr, err
 		}},
+		{"create of what exists", func(v View) (posix.Attr, error) {
+			o, err := v.Create(ctx, d.Ino, "l", 0o644, 0, 4, posix.OpenWrite|posix.OpenTrunc)
+			return o.Attr, err
+		}},
 		{"setxattr", func(v View) (posix.Attr, error) {
 			return posix.Attr{}, v.Setxattr(ctx, f, "user.a", nil, posix.XattrCreate)
 		}},
@@ -112,5 +116,29 @@ func TestOnceFailure(t *testing.T) {
 	ok(t, v.Once(1, 0).Rmdir(t.Context(), 1, "d"))
 	_, err = v.Once(1, 7).Mkdir(t.Context(), 1, "d", 0o755, 0)
 	no(t, posix.ESTALE, err)
+	settled(t, tr)
+}
+
+// A Create that cut a file and is sent again when others have written to it
+// answers what the file is made of now, and not that it is empty.
+func TestOnceCreateAnswersLayout(t *testing.T) {
+	tr := open(t, mem.New(), Config{})
+	v := tr.As(super).In(1)
+	f := create(t, v, "f", 1)
+	for _, flags := range []posix.OpenFlags{posix.OpenWrite | posix.OpenTrunc, posix.OpenWrite} {
+		name := map[bool]string{true: "f", false: "g"}[flags&posix.OpenTrunc != 0]
+		h := posix.Handle(10 + flags)
+		once := v.Once(uint32(h), 1)
+		o, err := once.Create(t.Context(), 1, name, 0o644, 0, h, flags)
+		ok(t, err)
+		if name == "f" && o.Attr.Ino != f {
+			t.Fatalf("opened %d, want %d", o.Attr.Ino, f)
+		}
+		write(t, v, h, o.Attr.Ino, byte(h), 0, 10)
+		o, err = once.Create(t.Context(), 1, name, 0o644, 0, h, flags)
+		if err != nil || o.Attr.Size != 10 || len(o.Extents) != 1 {
+			t.Errorf("%s: %+v %v", name, o, err)
+		}
+	}
 	settled(t, tr)
 }
