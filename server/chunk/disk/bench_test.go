@@ -115,6 +115,41 @@ func BenchmarkGet4KOf4K(b *testing.B) { benchGet(b, 4096, 4096) }
 func BenchmarkGet4KOf4M(b *testing.B) { benchGet(b, posix.BlockSize, 4096) }
 func BenchmarkGet1M(b *testing.B)     { benchGet(b, posix.BlockSize, 1<<20) }
 
+// BenchmarkOpen starts a store of 200,000 blocks of 4 KiB, with its index
+// files and, after a kill, without that of the active volume.
+func BenchmarkOpen(b *testing.B) {
+	dir := b.TempDir()
+	s, err := Open(Config{Dir: dir})
+	if err != nil {
+		b.Fatal(err)
+	}
+	data := make([]byte, 4096)
+	for i := range uint64(200_000) {
+		if err := s.Put(ctx, benchID(i), [][]byte{data}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		b.Fatal(err)
+	}
+	for _, how := range []string{"indexed", "scanned"} {
+		b.Run(how, func(b *testing.B) {
+			for range b.N {
+				if how == "scanned" {
+					os.Remove(filepath.Join(dir, indexName(1)))
+				}
+				s, err := Open(Config{Dir: dir})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.StopTimer()
+				s.Close()
+				b.StartTimer()
+			}
+		})
+	}
+}
+
 // rawFile is what the store is measured against: a file and nothing else.
 func rawFile(b *testing.B) int {
 	f, err := os.Create(filepath.Join(b.TempDir(), "raw"))

@@ -125,7 +125,7 @@ func (x *index) swap(old place, e entry) bool {
 		return false
 	}
 	if t.used >= len(t.slots)*7/8 {
-		t.grow(x)
+		t.grow(x, max(16, len(t.slots)+len(t.slots)/4))
 		i = t.find(h, id)
 	}
 	t.slots[i] = e
@@ -133,14 +133,28 @@ func (x *index) swap(old place, e entry) bool {
 	return true
 }
 
-func (t *shard) grow(x *index) {
+// grow makes room for slots entries.
+func (t *shard) grow(x *index, slots int) {
 	old := t.slots
-	t.slots = make([]entry, max(16, len(old)+len(old)/4))
+	t.slots = make([]entry, slots)
 	for i := range old {
 		if old[i].size != 0 {
 			id := old[i].id()
 			t.slots[t.find(x.hash(id), id)] = old[i]
 		}
+	}
+}
+
+// reserve makes room for n more blocks at once, as a start wants it. Blocks are
+// spread unevenly: a shard gets a little more than its part.
+func (x *index) reserve(n int) {
+	for i := range x.shards {
+		t := &x.shards[i]
+		t.mu.Lock()
+		if slots := (t.used + n/shards) * 5 / 4; slots > len(t.slots) {
+			t.grow(x, slots)
+		}
+		t.mu.Unlock()
 	}
 }
 

@@ -20,7 +20,8 @@ type image struct {
 	covered int64 // the end of the last record
 	graves  []place
 	items   []item
-	reread  bool // the items are left out here: the index file has them
+	blocks  int  // how many items there are
+	reread  bool // they are left out here: the index file has them
 }
 
 var errIndex = errors.New("index file is damaged")
@@ -83,14 +84,14 @@ func parseIndex(b []byte, m mark, number uint32) (*image, error) {
 	if len(b) < indexHeaderSize || string(b[:8]) != indexMagic || le.Uint32(b[60:]) != crc32.Checksum(b[:60], castagnoli) {
 		return nil, errIndex
 	}
-	if v := le.Uint32(b[8:]); v != version {
+	if v := le.Uint32(b[8:]); v > version {
 		return nil, &newerError{"an index file", v}
 	}
 	items, graves := uint64(le.Uint32(b[40:])), uint64(le.Uint32(b[44:]))
 	body := b[indexHeaderSize:]
 	im := &image{covered: int64(le.Uint64(b[32:]))}
 	switch {
-	case le.Uint32(b[12:]) != number, mark(b[16:32]) != m, le.Uint64(b[52:]) != 0,
+	case le.Uint32(b[8:]) != version, le.Uint32(b[12:]) != number, mark(b[16:32]) != m, le.Uint64(b[52:]) != 0,
 		uint64(len(body)) != tombSize*graves+itemSize*items,
 		le.Uint32(b[48:]) != crc32.Checksum(body, castagnoli),
 		im.covered < sectorSize, im.covered%sectorSize != 0:

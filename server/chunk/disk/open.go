@@ -128,6 +128,11 @@ func (s *Store) load(numbers []uint32) error {
 		s.next = max(s.next, g.vol+1) // a number is not used again
 	}
 	slices.SortFunc(graves, compareOrder)
+	blocks := -len(graves)
+	for _, im := range images {
+		blocks += im.blocks
+	}
+	s.index.reserve(max(blocks, 0))
 	for _, n := range numbers {
 		im := images[n]
 		delete(images, n)

@@ -61,10 +61,11 @@ func (l *loading) readIndex() error {
 
 // kept is the image for load, without the items if the index file has them.
 func (l *loading) kept() *image {
+	l.im.blocks = len(l.im.items)
 	if l.fresh || l.im.items == nil {
 		return l.im
 	}
-	return &image{covered: l.im.covered, graves: l.im.graves, reread: true}
+	return &image{covered: l.im.covered, graves: l.im.graves, blocks: l.im.blocks, reread: true}
 }
 
 // finish writes down what was mended, and ends the loading.

@@ -45,8 +45,11 @@ func parseVolumeHead(b []byte) (mark, uint32, error) {
 	if len(b) < sectorSize || string(b[:8]) != volumeMagic || le.Uint32(b[32:]) != crc32.Checksum(b[:32], castagnoli) {
 		return mark{}, 0, errVolumeHead
 	}
-	if v := le.Uint32(b[8:]); v != version {
+	switch v := le.Uint32(b[8:]); {
+	case v > version:
 		return mark{}, 0, &newerError{"a volume", v}
+	case v != version:
+		return mark{}, 0, errVolumeHead
 	}
 	return mark(b[16:32]), le.Uint32(b[12:]), nil
 }
