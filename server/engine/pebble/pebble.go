@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	lsm "github.com/cockroachdb/pebble/v2"
@@ -147,10 +148,7 @@ func (db *DB) open() (err error) {
 		}
 	}
 	err = db.fault.guard(func() error {
-		is, err := lsm.Peek(dir, db.cfg.fs)
-		if err == nil && is.Exists {
-			err = checkSeal(db.cfg.fs, dir, is.ManifestFilename)
-		}
+		err := checkManifest(db.cfg.fs, dir)
 		if err != nil {
 			return err
 		}
@@ -191,13 +189,26 @@ func (db *DB) claim() error {
 		}
 		db.cfg.Dir, dir = real, real
 	}
+	// Before the lock, which would leave a file in somebody's directory.
+	if err := checkStranger(fs, dir); err != nil {
+		return err
+	}
 	lock, err := lsm.LockDirectory(dir, fs)
 	if err != nil {
-		return posix.E("open engine", posix.EBUSY,
-			fmt.Errorf("%s: is another server using it? %w", dir, err))
+		return lockError(dir, err)
 	}
 	db.lock = lock
 	return nil
+}
+
+// lockError tells a lock that is held, which a system error other than EAGAIN
+// and EACCES is not, from one that can't be made.
+func lockError(dir string, err error) error {
+	var no syscall.Errno
+	if errors.As(err, &no) && no != syscall.EAGAIN && no != syscall.EACCES {
+		return ioError("open engine", dir, err)
+	}
+	return posix.E("open engine", posix.EBUSY, fmt.Errorf("%s: the store is in use by a running server: %w", dir, err))
 }
 
 func (db *DB) options() *lsm.Options {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strings"
 
+	lsm "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -59,6 +61,28 @@ func readSeal(fs vfs.FS, dir string) *seal {
 		return nil
 	}
 	return s
+}
+
+// checkManifest refuses a store that pebble would read wrongly or, taking it for
+// a new one, make anew. A store whose making was cut short has no log yet.
+func checkManifest(fs vfs.FS, dir string) error {
+	is, err := lsm.Peek(dir, fs)
+	if err != nil {
+		return err
+	}
+	if is.Exists {
+		return checkSeal(fs, dir, is.ManifestFilename)
+	}
+	names, err := fs.List(dir)
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if strings.HasSuffix(n, ".log") || strings.HasSuffix(n, ".sst") {
+			return fmt.Errorf("%w: there is %s and no marker.manifest", ErrDamaged, n)
+		}
+	}
+	return nil
 }
 
 // checkSeal compares the manifest that pebble will read, if it is the one that

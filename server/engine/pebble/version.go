@@ -52,11 +52,14 @@ func parseVersion(dir, text string) error {
 	return nil
 }
 
-// markVersion writes the mark where there is nothing else.
-func markVersion(fs vfs.FS, dir string) error {
+// checkStranger refuses a directory that holds something and no store.
+func checkStranger(fs vfs.FS, dir string) error {
 	names, err := fs.List(dir)
 	if err != nil {
 		return ioError("open engine", dir, err)
+	}
+	if slices.Contains(names, versionFile) {
+		return nil
 	}
 	names = slices.DeleteFunc(names, func(s string) bool {
 		return s == "LOCK" || s == "lost+found" || strings.HasPrefix(s, versionFile)
@@ -65,6 +68,14 @@ func markVersion(fs vfs.FS, dir string) error {
 		slices.Sort(names)
 		return posix.E("open engine", posix.EINVAL, fmt.Errorf(
 			"%s: no store and not empty either (%s): give it a directory of its own", dir, names[0]))
+	}
+	return nil
+}
+
+// markVersion puts our mark on an empty directory.
+func markVersion(fs vfs.FS, dir string) error {
+	if err := checkStranger(fs, dir); err != nil {
+		return err
 	}
 	if err := writeFile(fs, dir, versionFile, fmt.Sprintf("%s%d\n", versionHead, version)); err != nil {
 		return ioError("open engine", dir, err)

@@ -1,0 +1,177 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+const damageDir = "d"
+
+// damageStore makes a store with tables of two levels, changes in the log and
+// an old manifest, and answers its disk at that moment and how many commits
+// there are.
+func damageStore(t *testing.T, clean bool) (*vfs.MemFS, int) {
+	t.Helper()
+	fs := vfs.NewCrashableMem()
+	acked := 0
+	for i := range 3 {
+		db, err := Open(Config{Dir: damageDir, fs: &watchFS{FS: fs}, tune: tiny})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if acked, err = count(t, db, 60); err != nil {
+			t.Fatal(err)
+		}
+		if i == 2 && !clean {
+			t.Cleanup(func() { _ = db.Close() })
+			break
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return copyDisk(fs), acked
+}
+
+func copyDisk(fs *vfs.MemFS) *vfs.MemFS {
+	return fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+}
+
+// TestDamage flips bytes, cuts files short, wipes parts of them and takes them
+// away, one at a time: the store opens with all that was in it, or says what is
+// wrong. Only of the end of the newest log can it not know whether a crash made
+// it: there it may come back some commits older.
+func TestDamage(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		fs, acked := damageStore(t, clean)
+		names, err := fs.List(damageDir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.Sort(names)
+		kinds := map[string]int{}
+		for _, name := range names {
+			b := contents(t, fs, name)
+			for _, d := range damages(b) {
+				within(t, time.Minute, func() {
+					verdict := damaged(t, copyDisk(fs), name, d, acked)
+					kind := strings.TrimLeft(name, "0123456789")
+					if strings.HasPrefix(name, manifestPrefix) {
+						kind = "MANIFEST"
+					}
+					kinds[kind+" "+verdict]++
+				})
+				if t.Failed() {
+					return
+				}
+			}
+		}
+		for _, k := range sortedKeys(kinds) {
+			t.Logf("clean %v: %4d times %s", clean, kinds[k], k)
+		}
+	}
+}
+
+func sortedKeys(m map[string]int) (keys []string) {
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// damage is one change of a file; nil bytes take it away.
+type damage struct {
+	what string
+	make func(b []byte) []byte
+}
+
+func damages(b []byte) (all []damage) {
+	all = append(all, damage{"removed", func([]byte) []byte { return nil }},
+		damage{"garbage added", func(b []byte) []byte { return append(b, "garbage\x00\xff at the end of a file"...) }})
+	step := max(1, len(b)/30)
+	for i := 0; i < len(b); i += step {
+		all = append(all, damage{fmt.Sprintf("byte %d flipped", i), func(b []byte) []byte { b[i] ^= 0x10; return b }})
+	}
+	for i := 0; i < len(b); i += max(1, len(b)/8) {
+		all = append(all,
+			damage{fmt.Sprintf("cut to %d bytes", i), func(b []byte) []byte { return b[:i] }},
+			damage{fmt.Sprintf("wiped from %d", i), func(b []byte) []byte { clear(b[i:min(len(b), i+4096)]); return b }})
+	}
+	return all
+}
+
+// damaged opens the store with the damage and answers what came of it.
+func damaged(t *testing.T, fs *vfs.MemFS, name string, d damage, acked int) string {
+	newest := newestLog(t, fs)
+	path := fs.PathJoin(damageDir, name)
+	b := d.make(contents(t, fs, name))
+	if err := fs.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if b != nil {
+		f, err := fs.Create(path, vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := Open(Config{Dir: damageDir, fs: fs, tune: tiny})
+	if err != nil {
+		if !strings.Contains(err.Error(), damageDir) || errors.As(err, new(*posix.Error)) == false {
+			t.Errorf("%s %s: the error does not say where: %v", name, d.what, err)
+		}
+		return "refused to open"
+	}
+	defer db.Close()
+	n, err := counted(db)
+	switch {
+	case err != nil && posix.ErrnoOf(err) == posix.EIO && errors.As(err, new(*posix.Error)):
+		return "failed to read"
+	case err != nil:
+		t.Errorf("%s %s: %v", name, d.what, err)
+	case n == acked:
+		return "nothing lost"
+	case n < acked && name == newest:
+		return "older"
+	default:
+		t.Errorf("%s %s: %d commits are there, of %d", name, d.what, n, acked)
+	}
+	return "wrong"
+}
+
+func newestLog(t *testing.T, fs *vfs.MemFS) (newest string) {
+	names, err := fs.List(damageDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range names {
+		if strings.HasSuffix(n, ".log") && n > newest {
+			newest = n
+		}
+	}
+	return newest
+}
+
+func contents(t *testing.T, fs *vfs.MemFS, name string) []byte {
+	t.Helper()
+	b, err := readFile(fs, fs.PathJoin(damageDir, name), 1<<30)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
