@@ -90,8 +90,22 @@ func compareRange(r engine.Reader, m map[string]string, lo, hi []byte) error {
 		}
 	}
 	got, err := list(r, lo, hi)
-	if err != nil || !slices.Equal(got, want) {
-		return fmt.Errorf("scan [%q, %q): %q, %v, want %q", lo, hi, got, err, want)
+	if err != nil {
+		return err
+	}
+	for i := range max(len(got), len(want)) {
+		if i >= len(got) || i >= len(want) || got[i] != want[i] {
+			return fmt.Errorf("scan [%q, %q) answers %d keys, want %d; key %d is %.50q, want %.50q",
+				lo, hi, len(got), len(want), i, at(got, i), at(want, i))
+		}
 	}
 	return nil
+}
+
+// at is entry i, or where it is missing "nothing".
+func at(s []string, i int) string {
+	if i < len(s) {
+		return s[i]
+	}
+	return "nothing"
 }
