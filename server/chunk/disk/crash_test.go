@@ -213,7 +213,7 @@ func crashAt(t *testing.T, seed uint64, at int) {
 // write: no later Sync may call that a success, not even after a restart of
 // the process that finds all bytes in the page cache.
 func TestFailedSync(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			l := newLife(t, seed)
 			faults := rand.New(rand.NewPCG(seed, 4))

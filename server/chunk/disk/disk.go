@@ -152,14 +152,15 @@ func (s *Store) leave() { s.open.RUnlock() }
 
 // errnos is what of the disk's answers a caller can act on; the rest is EIO.
 var errnos = map[error]posix.Errno{
-	unix.ENOSPC: posix.ENOSPC,
-	unix.EDQUOT: posix.EDQUOT,
-	unix.EROFS:  posix.EROFS,
-	unix.EMFILE: posix.EMFILE,
-	unix.ENFILE: posix.EMFILE,
-	unix.EACCES: posix.EACCES,
-	unix.EPERM:  posix.EPERM,
-	unix.ENOMEM: posix.ENOMEM,
+	unix.ENOSPC:  posix.ENOSPC,
+	unix.EDQUOT:  posix.EDQUOT,
+	unix.EROFS:   posix.EROFS,
+	unix.EMFILE:  posix.EMFILE,
+	unix.ENFILE:  posix.EMFILE,
+	unix.EACCES:  posix.EACCES,
+	unix.EPERM:   posix.EPERM,
+	unix.ENOMEM:  posix.ENOMEM,
+	unix.ENOTDIR: posix.ENOTDIR,
 }
 
 // diskError gives what the disk said its errno.

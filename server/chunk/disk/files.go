@@ -29,7 +29,7 @@ type file interface {
 	// readv fills bufs from off on; n < the whole is the end of the file.
 	readv(bufs [][]byte, off int64) (n int64, err error)
 	// writev writes all of bufs at off, or answers an error: then some of it
-	// may have been written. bufs is used up.
+	// may have been written.
 	writev(bufs [][]byte, off int64) error
 	sync() error // fdatasync(2)
 	// allocate gives the range blocks of the disk and zeros; the file grows.
@@ -52,7 +52,7 @@ type osDir struct {
 
 // openDir makes the directory if need be and locks it.
 func openDir(path string) (*osDir, error) {
-	if err := os.MkdirAll(path, 0o700); err != nil {
+	if err := makeDir(path); err != nil {
 		return nil, err
 	}
 	lock, err := os.OpenFile(filepath.Join(path, lockName), os.O_RDWR|os.O_CREATE, 0o600)
@@ -64,6 +64,36 @@ func openDir(path string) (*osDir, error) {
 		return nil, err
 	}
 	return &osDir{path, lock}, nil
+}
+
+// makeDir makes a directory and those above it, and sees to it that their
+// names survive a power cut.
+func makeDir(path string) error {
+	if fi, err := os.Stat(path); err == nil {
+		if !fi.IsDir() {
+			return unix.ENOTDIR
+		}
+		return nil
+	}
+	parent := filepath.Dir(path)
+	if parent != path {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return syncPath(parent)
+}
+
+func syncPath(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 func (d *osDir) open(name string, create bool) (file, error) {
@@ -97,14 +127,7 @@ func (d *osDir) list() ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-func (d *osDir) syncDir() error {
-	f, err := os.Open(d.path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
+func (d *osDir) syncDir() error { return syncPath(d.path) }
 
 func (d *osDir) usage() (chunk.Usage, error) {
 	var st unix.Statfs_t

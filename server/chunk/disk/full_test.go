@@ -130,14 +130,14 @@ func count(t testing.TB, s chunk.Store) (n int) {
 	return n
 }
 
-// smallDisk mounts 64 MiB of memory for the test.
+// smallDisk mounts 32 MiB of memory for the test.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("mounting a small disk needs root")
 	}
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64m,mode=0700"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=32m,mode=0700"); err != nil {
 		t.Skipf("no small disk to be had: %v", err)
 	}
 	t.Cleanup(func() {

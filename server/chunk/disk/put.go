@@ -94,15 +94,18 @@ func (s *Store) compare(e entry, r *record) (whole bool, err error) {
 	if e.size != r.size || e.sum != r.sum {
 		return false, fmt.Errorf("%w: %s", chunk.ErrExists, r.id)
 	}
-	buf := blocks.Get().(*[posix.BlockSize]byte)
-	defer blocks.Put(buf)
 	table, err := s.readTable(e)
+	if errors.Is(err, chunk.ErrCorrupt) {
+		return false, nil // nothing speaks against r, and its sums are the block's
+	}
 	if err != nil {
 		return false, err
 	}
 	if string(table) != string(r.table()) {
 		return false, fmt.Errorf("%w: %s", chunk.ErrExists, r.id)
 	}
+	buf := blocks.Get().(*[posix.BlockSize]byte)
+	defer blocks.Put(buf)
 	err = s.read(e, 0, buf[:e.size])
 	if errors.Is(err, chunk.ErrCorrupt) {
 		return false, nil
@@ -179,15 +182,21 @@ func (s *Store) point(r *record, at, old place) bool {
 	return ok
 }
 
-// maxItems bounds the records of a volume, and so the memory for its index.
-const maxItems = 1 << 18
+// How many blocks and graves a volume may have: the active one keeps them all
+// in memory for its index file, some 20 MB at most.
+const (
+	maxItems  = 1 << 18
+	maxBuried = 1 << 20
+)
+
+func (v *volume) crowded() bool { return len(v.items) >= maxItems || len(v.graves) >= maxBuried }
 
 // room makes sure that the active volume has room for n bytes at its tail. A
 // block must leave the reserve alone: a full disk must still take the graves
 // that make room.
 func (s *Store) room(n int64, block bool) (*volume, error) {
 	v := s.active
-	if v != nil && v.tail > sectorSize && (v.tail+n > s.cfg.VolumeSize || len(v.items) == maxItems) {
+	if v != nil && v.tail > sectorSize && (v.tail+n > s.cfg.VolumeSize || v.crowded()) {
 		s.retire()
 		v = nil
 	}

@@ -185,12 +185,13 @@ func (l *loading) beyond(length int64) (n int) {
 // failed sync the page cache may hold bytes that the disk never got and that
 // no sync would write again; now one will.
 func (l *loading) believe(sc *scanner, records []found, junk []run, from, length int64) error {
-	durable := from
+	durable, largest := from, int64(0)
 	for i := range records {
 		durable = max(durable, records[i].durable)
+		largest = max(largest, recordSize(records[i].size))
 	}
 	l.fresh = true
-	buf := make([]byte, bufferSize)
+	buf := make([]byte, largest)
 	tail, dropped := durable, 0
 	for _, r := range records {
 		inDoubt := r.end() > durable

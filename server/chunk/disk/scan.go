@@ -2,8 +2,6 @@ package disk
 
 import (
 	"io"
-
-	"github.com/wardfs/wardfs/posix"
 )
 
 // found is a record's header and where it is.
@@ -108,7 +106,7 @@ func zero(b []byte) bool {
 }
 
 // whole reads a record and answers its data if all of it agrees with its sums.
-// buf has room for any record.
+// buf has room for it.
 func (sc *scanner) whole(r found, buf []byte) (data []byte, ok bool, err error) {
 	body := buf[headerSize : dataOff(r.size)+int64(r.size)]
 	if err := readFull(sc.f, [][]byte{body}, r.at.off()+headerSize); err != nil {
@@ -121,20 +119,16 @@ func (sc *scanner) whole(r found, buf []byte) (data []byte, ok bool, err error) 
 	return data, true, nil
 }
 
-// bufferSize is that of a buffer for any record.
-const bufferSize = headerSize + sumSize*maxUnits + posix.BlockSize
-
 // image reads all of a sealed volume's headers.
 func (sc *scanner) image() (*image, error) {
 	im := &image{covered: sectorSize}
-	buf := make([]byte, bufferSize)
 	_, err := sc.walk(sectorSize, func(r found) error {
 		im.covered = r.end()
 		if r.kind == blockRecord {
 			im.items = append(im.items, r.item())
 			return nil
 		}
-		data, ok, err := sc.whole(r, buf)
+		data, ok, err := sc.whole(r, make([]byte, recordSize(r.size)))
 		if ok {
 			im.graves = append(im.graves, parseGraves(data)...)
 		}
