@@ -3,6 +3,7 @@ package lock
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/wardfs/wardfs/posix"
@@ -91,8 +92,12 @@ func sound(t testing.TB, tab *Table) {
 	locks, waiters := 0, 0
 	bySession := map[uint64]int{}
 	for k, sp := range tab.spaces {
-		n, writers := 0, 0
-		for i, h := range sp.holders {
+		n := 0
+		inIndex := 0
+		if sp.crowd != nil {
+			inIndex = soundIndex(t, sp.crowd.index.root)
+		}
+		for h := range sp.all {
 			soundSpans(t, h.spans)
 			n += len(h.spans)
 			bySession[h.owner.Session] += len(h.spans)
@@ -102,27 +107,25 @@ func sound(t testing.TB, tab *Table) {
 					writes++
 				}
 			}
-			if writes > 0 {
-				writers++
-			}
 			if len(h.spans) == 0 || h.writes != writes || sp.of(h.owner) != h || tab.sessions[h.owner.Session].spaces[k] == 0 {
 				t.Fatalf("holder %+v is wrong: %d writes", h, writes)
 			}
-			for _, o := range sp.holders[:i] {
-				for _, s := range h.spans {
-					if o.blocks(h.lock(k.kind, s)) {
+			for _, s := range h.spans {
+				l := h.lock(k.kind, s)
+				for o := range sp.all {
+					if o.blocks(&l) {
 						t.Fatalf("%v and %v both hold %+v", o.owner, h.owner, s)
 					}
 				}
 			}
 		}
-		if n != sp.locks || writers != sp.writers || sp.due != 0 || n == 0 {
-			t.Fatalf("space %v: locks %d, writers %d, due %d; counted %d, %d", k, sp.locks, sp.writers, sp.due, n, writers)
+		if n != sp.locks || sp.due != 0 || n == 0 || sp.crowd != nil && inIndex != n {
+			t.Fatalf("space %v: locks %d, due %d, index %d; counted %d", k, sp.locks, sp.due, inIndex, n)
 		}
 		for e := sp.queue.Front(); e != nil; e = e.Next() {
 			w := e.Value.(*waiter)
 			waiters++
-			if w.at != e || w.sp != sp || w.ended() || !w.blocker.blocks(w.lock) || sp.of(w.blocker.owner) != w.blocker {
+			if w.at != e || w.sp != sp || w.ended() || !w.blocker.blocks(&w.lock) || sp.of(w.blocker.owner) != w.blocker {
 				t.Fatalf("waiter %+v waits for nobody", w)
 			}
 		}
@@ -169,6 +172,31 @@ func soundSpans(t testing.TB, s spans) {
 			t.Fatalf("spans %+v and %+v", s[i-1], x)
 		}
 	}
+}
+
+// soundIndex counts the nodes, and fails where they are out of order or wrong
+// about those below them.
+func soundIndex(t testing.TB, n *node) int {
+	t.Helper()
+	if n == nil {
+		return 0
+	}
+	count := soundIndex(t, n.left) + 1 + soundIndex(t, n.right)
+	was := *n
+	n.update()
+	if *n != was {
+		t.Fatalf("node %+v should be %+v", was, *n)
+	}
+	if l := n.left; l != nil && (!l.before(n.start, n.h.number) || l.prio > n.prio) {
+		t.Fatalf("node %+v before %+v", *l, *n)
+	}
+	if r := n.right; r != nil && (r.before(n.start, n.h.number) || r.prio > n.prio) {
+		t.Fatalf("node %+v after %+v", *r, *n)
+	}
+	if !slices.Contains(n.h.spans, n.span) {
+		t.Fatalf("node %+v is not held", *n)
+	}
+	return count
 }
 
 // empty fails unless nothing at all is left.

@@ -3,7 +3,7 @@ package lock
 // A request is asked for in a space.
 type request struct {
 	sp   *space
-	lock Lock
+	lock *Lock
 }
 
 // deadlock reports whether those who keep l from its owner wait, directly or
@@ -16,27 +16,22 @@ type request struct {
 // them does, though another could still unlock.
 func (t *Table) deadlock(sp *space, l Lock) bool {
 	seen := map[Owner]struct{}{}
-	for todo := []request{{sp, l}}; len(todo) > 0; {
+	found := false
+	for todo := []request{{sp, &l}}; len(todo) > 0 && !found; {
 		r := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		for _, h := range r.sp.holders {
-			if len(t.waits[h.owner]) == 0 && h.owner != l.Owner {
-				continue
-			}
-			if _, ok := seen[h.owner]; ok {
-				continue
-			}
-			if !h.blocks(r.lock) {
-				continue
-			}
-			if h.owner == l.Owner {
-				return true
+		r.sp.blockers(r.lock, func(h *holder) bool {
+			found = h.owner == l.Owner
+			waits := t.waits[h.owner]
+			if _, ok := seen[h.owner]; ok || found || len(waits) == 0 {
+				return !found
 			}
 			seen[h.owner] = struct{}{}
-			for _, w := range t.waits[h.owner] {
-				todo = append(todo, request{w.sp, w.lock})
+			for _, w := range waits {
+				todo = append(todo, request{w.sp, &w.lock})
 			}
-		}
+			return true
+		})
 	}
-	return false
+	return found
 }

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -17,10 +18,7 @@ import (
 // oracle: the same random requests go to a table and to a file on the local
 // disk, and every answer is compared.
 
-const (
-	kernelBytes = 40 // of the file that is fought for
-	kernelFDs   = 5
-)
+const kernelBytes = 40 // of the file that is fought for
 
 // fds opens n descriptions of one new file.
 func fds(t *testing.T, n int) []int {
@@ -109,22 +107,27 @@ func same(t *testing.T, step int, ask, got Lock, gotOK bool, k unix.Flock_t, pid
 	}
 }
 
-// TestKernelOFD compares with locks of open file descriptions.
+// TestKernelOFD compares with locks of open file descriptions, of a few and of
+// a crowd.
 func TestKernelOFD(t *testing.T) {
-	unlockTest := true // F_OFD_GETLK of F_UNLCK came with Linux 6.3
+	for _, n := range []int{5, 2 * fewHolders} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) { kernelOFD(t, n) })
+	}
+}
+
+func kernelOFD(t *testing.T, n int) {
 	steps := 40_000
 	if testing.Short() {
 		steps = 5_000
 	}
-	fd := fds(t, kernelFDs)
+	fd := fds(t, n)
 	tab, rnd := New(Config{}), rand.New(rand.NewPCG(3, 3))
 	probe := flockT(by(0, Unlock, 0, 0))
-	if err := unix.FcntlFlock(uintptr(fd[0]), unix.F_OFD_GETLK, &probe); err != nil {
-		unlockTest = false
-	}
+	// F_OFD_GETLK of F_UNLCK came with Linux 6.3.
+	unlockTest := unix.FcntlFlock(uintptr(fd[0]), unix.F_OFD_GETLK, &probe) == nil
 	count := map[posix.Errno]int{}
 	for step := range steps {
-		l := kernelLock(rnd, kernelFDs)
+		l := kernelLock(rnd, n)
 		l.OFD = true
 		k := flockT(l)
 		if rnd.IntN(3) == 0 && (unlockTest || l.Type != Unlock) {

@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -8,7 +9,8 @@ import (
 	"github.com/wardfs/wardfs/posix"
 )
 
-const modelBytes, modelOwners, modelFiles = 12, 5, 2
+// Owners are more than fewHolders: the crowd comes and goes.
+const modelBytes, modelOwners, modelFiles = 16, 14, 2
 
 // A model is the semantics in the plainest words: for each file and owner, the
 // type of each byte; a queue that is looked through from its front after every
@@ -111,12 +113,16 @@ func (m *model) settle() (served []*waiter) {
 	return served
 }
 
-// modelLock makes a random request. Owners 3 and 4 are open file descriptions.
-func modelLock(rnd *rand.Rand) (f int, l Lock) {
+// modelLock makes a random request. Owners from 10 on are open file
+// descriptions. In some runs only a few take part.
+func modelLock(rnd *rand.Rand, owners []uint64) (f int, l Lock) {
 	f = rnd.IntN(modelFiles)
 	lo, hi := rnd.Uint64N(modelBytes), rnd.Uint64N(modelBytes)
-	l = Lock{Type: Type(rnd.IntN(3)) + Unlock, Start: min(lo, hi), End: max(lo, hi), Owner: own(rnd.Uint64N(modelOwners))}
-	l.OFD = l.Owner.ID >= 3
+	if rnd.IntN(2) == 0 {
+		hi = min(lo+rnd.Uint64N(3), modelBytes-1)
+	}
+	l = Lock{Type: Type(rnd.IntN(3)) + Unlock, Start: min(lo, hi), End: max(lo, hi), Owner: own(owners[rnd.IntN(len(owners))])}
+	l.OFD = l.Owner.ID >= 10
 	if l.End == modelBytes-1 {
 		l.End = EOF
 	}
@@ -127,61 +133,90 @@ func modelLock(rnd *rand.Rand) (f int, l Lock) {
 	return f, l
 }
 
-// TestModel does random operations on the table and the model.
+// A life is random operations on a table and the model.
+type life struct {
+	t      *testing.T
+	rnd    *rand.Rand
+	owners []uint64
+	tab    *Table
+	m      *model
+	seen   struct{ granted, again, waits, served, deadlocks, cancelled, crowded int }
+}
+
+// TestModel lives some lives, of a few owners and of a crowd.
 func TestModel(t *testing.T) {
 	steps := 10_000
 	if testing.Short() {
 		steps = 2_000
 	}
-	for seed := range uint64(5) {
-		rnd := rand.New(rand.NewPCG(seed, 1))
-		tab, m := New(Config{}), newModel()
-		var seen struct{ granted, again, waits, served, deadlocks, cancelled int }
-		for step := range steps {
-			f, l := modelLock(rnd)
-			switch op := rnd.IntN(20); {
-			case op == 0 && len(m.queue) > 0:
-				i := rnd.IntN(len(m.queue))
-				wants(t, posix.EINTR, tab.cancel(m.queue[i].w, posix.E("fcntl", posix.EINTR, nil)))
-				m.queue = slices.Delete(m.queue, i, i+1)
-				seen.cancelled++
-			case op == 1:
-				tab.Release(ino+posix.Ino(f%modelFiles), l.Owner, l.Kind)
-				m.release(f, l)
-			case op < 5:
-				modelTest(t, tab, m, f, l)
-			default:
-				wait := rnd.IntN(2) == 0
-				w, err := tab.begin(ino+posix.Ino(f%modelFiles), l, wait)
-				waits, errno := m.set(f, l, wait)
-				if posix.ErrnoOf(err) != errno || (w != nil) != waits {
-					t.Fatalf("seed %d step %d: %+v wait %v: %v, waits %v; the model says %v, %v", seed, step, l, wait, err, w != nil, errno, waits)
+	few := []uint64{0, 1, 2, 10, 11}
+	many := []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}
+	for seed, owners := range [][]uint64{few, few, many, many} {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			lf := &life{t: t, rnd: rand.New(rand.NewPCG(uint64(seed), 1)), owners: owners, tab: New(Config{}), m: newModel()}
+			for i := range steps {
+				lf.step()
+				modelSame(t, lf.tab, lf.m)
+				if i%8 == 0 {
+					sound(t, lf.tab)
 				}
-				switch {
-				case waits:
-					m.queue = append(m.queue, &modelWaiter{f, l, l.Kind == Posix && !l.OFD, w})
-					seen.waits++
-				case errno == posix.EDEADLK:
-					seen.deadlocks++
-				case errno == posix.EAGAIN:
-					seen.again++
-				default:
-					seen.granted++
+				if sp := lf.tab.spaces[key{ino, Posix}]; sp != nil && sp.crowd != nil {
+					lf.seen.crowded++
 				}
 			}
-			for _, w := range m.settle() {
-				if !w.ended() || w.err != nil {
-					t.Fatalf("seed %d step %d: %+v was not served: %v", seed, step, w.lock, w.err)
-				}
-				seen.served++
+			s := lf.seen
+			if min(s.granted, s.again, s.waits, s.served, s.deadlocks, s.cancelled) == 0 || len(owners) > fewHolders && s.crowded < steps/10 {
+				t.Errorf("saw too little: %+v", s)
 			}
-			modelSame(t, tab, m)
+			lf.tab.EndSession(1)
+			empty(t, lf.tab)
+		})
+	}
+}
+
+// step does one thing, and compares who is served then.
+func (lf *life) step() {
+	lf.t.Helper()
+	f, l := modelLock(lf.rnd, lf.owners)
+	switch op := lf.rnd.IntN(20); {
+	case op == 0 && len(lf.m.queue) > 0:
+		i := lf.rnd.IntN(len(lf.m.queue))
+		wants(lf.t, posix.EINTR, lf.tab.cancel(lf.m.queue[i].w, posix.E("fcntl", posix.EINTR, nil)))
+		lf.m.queue = slices.Delete(lf.m.queue, i, i+1)
+		lf.seen.cancelled++
+	case op == 1:
+		lf.tab.Release(ino+posix.Ino(f%modelFiles), l.Owner, l.Kind)
+		lf.m.release(f, l)
+	case op < 5:
+		modelTest(lf.t, lf.tab, lf.m, f, l)
+	default:
+		lf.set(f, l, lf.rnd.IntN(2) == 0)
+	}
+	for _, w := range lf.m.settle() {
+		if !w.ended() || w.err != nil {
+			lf.t.Fatalf("%+v was not served: %v", w.lock, w.err)
 		}
-		if seen.granted == 0 || seen.again == 0 || seen.waits == 0 || seen.served == 0 || seen.deadlocks == 0 || seen.cancelled == 0 {
-			t.Errorf("seed %d saw too little: %+v", seed, seen)
-		}
-		tab.EndSession(1)
-		empty(t, tab)
+		lf.seen.served++
+	}
+}
+
+func (lf *life) set(f int, l Lock, wait bool) {
+	lf.t.Helper()
+	w, err := lf.tab.begin(ino+posix.Ino(f%modelFiles), l, wait)
+	waits, errno := lf.m.set(f, l, wait)
+	if posix.ErrnoOf(err) != errno || (w != nil) != waits {
+		lf.t.Fatalf("%+v wait %v: %v, waits %v; the model says %v, %v", l, wait, err, w != nil, errno, waits)
+	}
+	switch {
+	case waits:
+		lf.m.queue = append(lf.m.queue, &modelWaiter{f, l, l.Kind == Posix && !l.OFD, w})
+		lf.seen.waits++
+	case errno == posix.EDEADLK:
+		lf.seen.deadlocks++
+	case errno == posix.EAGAIN:
+		lf.seen.again++
+	default:
+		lf.seen.granted++
 	}
 }
 
@@ -223,7 +258,6 @@ func modelTest(t *testing.T, tab *Table, m *model, f int, l Lock) {
 // modelSame compares every byte, and that the same ones wait.
 func modelSame(t *testing.T, tab *Table, m *model) {
 	t.Helper()
-	sound(t, tab)
 	got := newModel()
 	for _, h := range tab.Held(1) {
 		got.paint(int(h.Ino-ino)+int(h.Lock.Kind)*modelFiles, h.Lock)

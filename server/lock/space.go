@@ -2,7 +2,6 @@ package lock
 
 import (
 	"container/list"
-	"slices"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -16,6 +15,8 @@ type key struct {
 // A holder is an owner with at least one span in a space.
 type holder struct {
 	owner  Owner
+	number uint64        // of all holders of the space there ever were
+	at     *list.Element // its place among the holders
 	ofd    bool
 	spans  spans
 	writes int // spans of type Write
@@ -25,23 +26,41 @@ type holder struct {
 // there only while it has a holder.
 type space struct {
 	key     key
-	holders []*holder         // in the order of their first lock, in which F_GETLK answers
-	byOwner map[Owner]*holder // the same, where they are many; else nil
-	writers int               // holders with a span of type Write
-	locks   int               // spans of all holders
-	queue   list.List         // of *waiter, in the order of arrival
-	due     int               // waiters whose blocker is nil
+	holders list.List // of *holder, in the order of their first lock
+	numbers uint64    // the last holder's
+	crowd   *crowd    // nil while the holders are few
+	locks   int       // spans of all holders
+	queue   list.List // of *waiter, in the order of arrival
+	due     int       // waiters whose blocker is nil
 }
 
-// fewHolders is up to how many it is cheaper to look through them all.
+// A crowd is the holders of a space once more, where it takes too long to look
+// through them all.
+type crowd struct {
+	byOwner map[Owner]*holder
+	index   index
+}
+
+// fewHolders is up to how many holders need no crowd.
 const fewHolders = 8
+
+// all goes through the holders in the order of their first lock. The loop may
+// drop the one that it is at.
+func (sp *space) all(yield func(*holder) bool) {
+	for e := sp.holders.Front(); e != nil; {
+		h := e.Value.(*holder)
+		if e = e.Next(); !yield(h) {
+			return
+		}
+	}
+}
 
 // of finds the holder that o is, or nil.
 func (sp *space) of(o Owner) *holder {
-	if sp.byOwner != nil {
-		return sp.byOwner[o]
+	if sp.crowd != nil {
+		return sp.crowd.byOwner[o]
 	}
-	for _, h := range sp.holders {
+	for h := range sp.all {
 		if h.owner == o {
 			return h
 		}
@@ -51,50 +70,87 @@ func (sp *space) of(o Owner) *holder {
 
 // add puts in a holder that is about to get its first span.
 func (sp *space) add(h *holder) {
-	sp.holders = append(sp.holders, h)
-	if sp.byOwner != nil {
-		sp.byOwner[h.owner] = h
-	} else if len(sp.holders) > fewHolders {
-		sp.byOwner = make(map[Owner]*holder, 2*fewHolders)
-		for _, h := range sp.holders {
-			sp.byOwner[h.owner] = h
+	sp.numbers++
+	h.number, h.at = sp.numbers, sp.holders.PushBack(h)
+	if sp.crowd != nil {
+		sp.crowd.byOwner[h.owner] = h
+	} else if sp.holders.Len() > fewHolders {
+		sp.crowd = &crowd{byOwner: make(map[Owner]*holder, 2*fewHolders)}
+		for h := range sp.all {
+			sp.crowd.byOwner[h.owner] = h
+			for _, s := range h.spans {
+				sp.crowd.index.add(h, s)
+			}
 		}
 	}
 }
 
-// drop takes the holders out that which picks.
-func (sp *space) drop(which func(*holder) bool) {
-	sp.holders = slices.DeleteFunc(sp.holders, func(h *holder) bool {
-		if !which(h) {
-			return false
-		}
-		delete(sp.byOwner, h.owner)
-		return true
-	})
+// drop takes h out, which has no spans.
+func (sp *space) drop(h *holder) {
+	sp.holders.Remove(h.at)
+	if sp.crowd != nil {
+		delete(sp.crowd.byOwner, h.owner)
+	}
 }
 
-// clash reports whether h keeps l from being granted, and by which span.
-func (h *holder) clash(l Lock) (span, bool) {
+// change does to h's spans what was planned.
+func (sp *space) change(h *holder, e *edit) {
+	if sp.crowd != nil {
+		for _, s := range h.spans[e.at : e.at+e.old] {
+			sp.crowd.index.remove(h, s)
+		}
+		for _, s := range e.fresh[:e.n] {
+			sp.crowd.index.add(h, s)
+		}
+	}
+	h.spans = h.spans.apply(e)
+	h.writes += e.writes
+	sp.locks += e.grows()
+}
+
+// clear takes all spans of h, and h.
+func (sp *space) clear(h *holder) {
+	if sp.crowd != nil {
+		for _, s := range h.spans {
+			sp.crowd.index.remove(h, s)
+		}
+	}
+	sp.locks -= len(h.spans)
+	h.spans, h.writes = nil, 0
+	sp.drop(h)
+}
+
+// clash reports whether h keeps l from being granted, and by which span first.
+func (h *holder) clash(l *Lock) (span, bool) {
 	if h.owner == l.Owner || l.Type == Unlock || l.Type == Read && h.writes == 0 {
 		return span{}, false
 	}
 	return h.spans.clash(l.span())
 }
 
-func (h *holder) blocks(l Lock) bool { _, ok := h.clash(l); return ok }
+func (h *holder) blocks(l *Lock) bool { _, ok := h.clash(l); return ok }
 
-// conflict finds who keeps l from being granted, and by which span; nil if
-// nobody does.
-func (sp *space) conflict(l Lock) (*holder, span) {
-	if l.Type == Read && sp.writers == 0 {
-		return nil, span{}
+// blockers calls f for every holder that keeps l from being granted, perhaps
+// more than once, until f answers false.
+func (sp *space) blockers(l *Lock, f func(*holder) bool) {
+	if l.Type == Unlock {
+		return
 	}
-	for _, h := range sp.holders {
-		if s, ok := h.clash(l); ok {
-			return h, s
+	if sp.crowd != nil {
+		sp.crowd.index.root.clashes(l, f)
+		return
+	}
+	for h := range sp.all {
+		if h.blocks(l) && !f(h) {
+			return
 		}
 	}
-	return nil, span{}
+}
+
+// blocker finds a holder that keeps l from being granted; nil if none does.
+func (sp *space) blocker(l *Lock) (found *holder) {
+	sp.blockers(l, func(h *holder) bool { found = h; return false })
+	return found
 }
 
 // lock is s as others see it.
@@ -107,7 +163,7 @@ func (h *holder) lock(k Kind, s span) Lock {
 func (sp *space) weaken(lo, hi uint64, which func(*holder) bool) {
 	for e := sp.queue.Front(); e != nil; e = e.Next() {
 		w := e.Value.(*waiter)
-		if w.blocker != nil && w.lock.Start <= hi && w.lock.End >= lo && which(w.blocker) {
+		if w.blocker != nil && which(w.blocker) && w.lock.Start <= hi && w.lock.End >= lo {
 			w.blocker = nil
 			sp.due++
 		}
@@ -117,16 +173,16 @@ func (sp *space) weaken(lo, hi uint64, which func(*holder) bool) {
 // A session is what one session holds and waits for. It is there only while
 // that is something.
 type session struct {
-	locks   int // spans of all its owners
-	waiting map[*waiter]struct{}
-	spaces  map[key]int // how many of its owners hold there
+	locks   int                  // spans of all its owners
+	waiting map[*waiter]struct{} // nil until one does
+	spaces  map[key]int          // how many of its owners hold there
 }
 
 // session finds the record of a session, or makes one; see tidy.
 func (t *Table) session(id uint64) *session {
 	s := t.sessions[id]
 	if s == nil {
-		s = &session{waiting: map[*waiter]struct{}{}, spaces: map[key]int{}}
+		s = &session{spaces: map[key]int{}}
 		t.sessions[id] = s
 	}
 	return s
@@ -134,7 +190,7 @@ func (t *Table) session(id uint64) *session {
 
 // tidy forgets a space and a session that have become empty.
 func (t *Table) tidy(sp *space, id uint64) {
-	if len(sp.holders) == 0 && sp.queue.Len() == 0 {
+	if sp.holders.Len() == 0 && sp.queue.Len() == 0 {
 		delete(t.spaces, sp.key)
 	}
 	if s := t.sessions[id]; s != nil && len(s.spaces) == 0 && len(s.waiting) == 0 {
@@ -165,30 +221,17 @@ func (t *Table) lay(sp *space, l Lock, limits bool) posix.Errno {
 	if l.Type != Unlock {
 		h.ofd = l.OFD
 	}
-	h.spans = h.spans.apply(&e)
-	sp.writes(h, e.writes)
-	sp.locks += e.grows()
+	sp.change(h, &e)
 	s.locks += e.grows()
 	t.locks += e.grows()
 	if e.weaker {
 		sp.weaken(l.Start, l.End, func(x *holder) bool { return x == h })
 	}
 	if len(h.spans) == 0 {
-		sp.drop(func(x *holder) bool { return x == h })
+		sp.drop(h)
 		s.left(sp.key)
 	}
 	return 0
-}
-
-// writes says that h has n more spans of type Write.
-func (sp *space) writes(h *holder, n int) {
-	was := h.writes > 0
-	h.writes += n
-	if is := h.writes > 0; is && !was {
-		sp.writers++
-	} else if was && !is {
-		sp.writers--
-	}
 }
 
 // room reports whether n more ranges are within the limits.

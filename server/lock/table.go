@@ -59,24 +59,27 @@ func (t *Table) Test(ino posix.Ino, l Lock) (conflict Lock, ok bool, err error) 
 	if sp == nil {
 		return Lock{}, false, nil
 	}
-	var h *holder
-	var s span
-	if l.Type != Unlock {
-		h, s = sp.conflict(l)
-	} else if own := sp.of(l.Owner); own != nil {
-		if s, ok = own.spans.first(l.Start, l.End); ok {
-			h = own
+	if l.Type == Unlock {
+		if h := sp.of(l.Owner); h != nil {
+			if s, ok := h.spans.first(l.Start, l.End); ok {
+				return h.lock(l.Kind, s), true, nil
+			}
 		}
-	}
-	if h == nil {
 		return Lock{}, false, nil
 	}
-	return h.lock(l.Kind, s), true, nil
+	// Of several, Linux names the one whose owner came first.
+	for h := range sp.all {
+		if s, ok := h.clash(&l); ok {
+			return h.lock(l.Kind, s), true, nil
+		}
+	}
+	return Lock{}, false, nil
 }
 
 // Set gives l to its owner, or takes its range away if the type is Unlock. To
 // set a lock that the owner has already changes nothing, so a request whose
-// answer was lost may be sent again.
+// answer was lost may be sent again; the caller first ends the ctx of the one
+// that may still wait, or that one is granted too when nobody asks any more.
 //
 // EAGAIN: others hold it, and wait is false. EDEADLK: they wait, however
 // indirectly, for this owner. ENOLCK: the session or the inode has too many
@@ -131,7 +134,7 @@ func (t *Table) set(sp *space, l Lock, wait bool) (*waiter, posix.Errno) {
 			t.lay(sp, unlocked(l), false)
 		}
 	}
-	h, _ := sp.conflict(l)
+	h := sp.blocker(&l)
 	switch {
 	case h == nil:
 		return nil, t.lay(sp, l, true)
@@ -166,7 +169,7 @@ func (t *Table) Reclaim(ino posix.Ino, l Lock) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	sp := t.space(key{ino, l.Kind})
-	if h, _ := sp.conflict(l); h != nil {
+	if sp.blocker(&l) != nil {
 		return posix.E(l.Kind.String(), posix.EAGAIN, errors.New("lock was lost: another owner holds it"))
 	}
 	t.lay(sp, l, false)
@@ -208,15 +211,12 @@ func (t *Table) EndSession(id uint64) {
 		sp := t.spaces[k]
 		ends := func(h *holder) bool { return h.owner.Session == id }
 		sp.weaken(0, EOF, ends)
-		sp.drop(func(h *holder) bool {
-			if !ends(h) {
-				return false
+		for h := range sp.all {
+			if ends(h) {
+				t.locks -= len(h.spans)
+				sp.clear(h)
 			}
-			sp.locks -= len(h.spans)
-			t.locks -= len(h.spans)
-			sp.writes(h, -h.writes)
-			return true
-		})
+		}
 		t.settle(sp)
 		t.tidy(sp, id)
 	}
@@ -234,7 +234,7 @@ func (t *Table) Held(id uint64) []Held {
 	}
 	held := make([]Held, 0, s.locks)
 	for k := range s.spaces {
-		for _, h := range t.spaces[k].holders {
+		for h := range t.spaces[k].all {
 			if h.owner.Session != id {
 				continue
 			}

@@ -25,7 +25,11 @@ type waiter struct {
 func (t *Table) queue(sp *space, l Lock, h *holder) *waiter {
 	w := &waiter{lock: l, sp: sp, blocker: h, done: make(chan struct{})}
 	w.at = sp.queue.PushBack(w)
-	t.session(l.Owner.Session).waiting[w] = struct{}{}
+	s := t.session(l.Owner.Session)
+	if s.waiting == nil {
+		s.waiting = map[*waiter]struct{}{}
+	}
+	s.waiting[w] = struct{}{}
 	t.waiters++
 	if !l.OFD {
 		t.waits[l.Owner] = append(t.waits[l.Owner], w)
@@ -96,8 +100,8 @@ func (t *Table) settle(sp *space) {
 			continue
 		}
 		h := last
-		if h == nil || !h.blocks(w.lock) {
-			h, _ = sp.conflict(w.lock)
+		if h == nil || !h.blocks(&w.lock) {
+			h = sp.blocker(&w.lock)
 		}
 		if h != nil {
 			w.blocker = h

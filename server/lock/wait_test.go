@@ -126,8 +126,8 @@ func TestCancel(t *testing.T) {
 			if tab.Held(2) != nil {
 				t.Errorf("holds %+v", tab.Held(2))
 			}
-			// One whose ctx has ended is not even begun to wait for, but a
-			// lock that is free is granted.
+			// One whose ctx has ended already does not wait either, but a lock
+			// that is free is granted.
 			wants(t, posix.EINTR, tab.Set(ctx, ino, l, true))
 			tab.Release(ino, own(1), kind)
 			empty(t, tab)
