@@ -127,17 +127,23 @@ func (e *toy) now() (table, int) {
 	return e.state, e.n
 }
 
+// last is the state before the newest.
+func (e *toy) last() table {
+	e.inner.RLock()
+	defer e.inner.RUnlock()
+	return e.before
+}
+
 func (e *toy) View(ctx context.Context, f func(engine.Reader) error) error {
 	if err := e.enter(ctx); err != nil {
 		return err
 	}
 	defer e.gate.Done()
 	state, n := e.now()
-	tx := &toyTx{e: e, table: state, base: state}
 	if e.flaw == staleView {
-		tx.table = e.before
+		state = e.last()
 	}
-	tx.live = e.flaw == fleeting
+	tx := &toyTx{e: e, table: state, base: state, live: e.flaw == fleeting}
 	if err := f(tx); err != nil {
 		return err
 	}
