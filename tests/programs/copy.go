@@ -61,7 +61,7 @@ func cpStory(s *shell) {
 	s.run("cp", "-a", "copy", "again")
 	s.same("cp -a within", filepath.Join(s.dir, "again"), src, 0)
 	s.run("diff", "-r", "--no-dereference", "--exclude=fifo", "--exclude=dev", src, "again")
-	for _, args := range [][]string{{}, {"-type", "f"}, {"-type", "d"}, {"-type", "l"}, {"-links", "+1", "-type", "f"}, {"-size", "+10k"}, {"-empty"}, {"-perm", "600"}} {
+	for _, args := range [][]string{{}, {"-type", "f"}, {"-type", "d"}, {"-type", "l"}, {"-links", "+1", "-type", "f"}, {"-type", "f", "-size", "+10k"}, {"-empty"}, {"-perm", "600"}} {
 		if here, there := s.count("again", args...), s.count(src, args...); here != there || here == 0 {
 			s.Errorf("find %v: %d here, %d at the source", args, here, there)
 		}

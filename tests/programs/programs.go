@@ -60,7 +60,7 @@ func newShell(t *testing.T, dir string, cred harness.Cred) *shell {
 	s.ok(os.Mkdir(home, 0o700))
 	s.ok(os.Chown(home, cred.UID, cred.GID))
 	s.env = append(os.Environ(), "HOME="+home, "USER=someone", "LC_ALL=C", "TZ=UTC",
-		"GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_TRACE=1", // shown when git fails
 		"GIT_AUTHOR_NAME=A", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=A", "GIT_COMMITTER_EMAIL=a@example.com")
 	s.write("home/.gitconfig", "[safe]\n\tdirectory = *\n") // the source may be another's
 	t.Cleanup(func() {
