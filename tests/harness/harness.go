@@ -2,6 +2,8 @@
 // data folder, free ports, a mount. It waits for what the binary says and never
 // for time to pass, and it lets no test end with something mounted or running.
 //
+// WARDFS_LOG=1 shows the log of tests that pass, too.
+//
 // A package of tests begins with
 //
 //	func TestMain(m *testing.M) { harness.Main(m, nil) }
@@ -170,7 +172,7 @@ func (w *Ward) end(t testing.TB) {
 			}
 		}
 	}
-	if t.Failed() {
+	if t.Failed() || os.Getenv("WARDFS_LOG") != "" {
 		t.Logf("log of wardfs:\n%s", w.Logs())
 	}
 }
