@@ -1,10 +1,6 @@
 package disk
 
-import (
-	"fmt"
-
-	"github.com/wardfs/wardfs/posix"
-)
+import "github.com/wardfs/wardfs/posix"
 
 // move is a record that was copied to another place. The index still has the
 // old one: it changes when the copy is durable.
@@ -66,5 +62,3 @@ func (s *Store) abandon(moves []move) {
 		s.dig(grave{m.to, m.it.size})
 	}
 }
-
-func (m move) String() string { return fmt.Sprintf("%s: %v to %v", m.it.id, m.from, m.to) }
