@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ import (
 const fsType = "fuse.wardfs"
 
 // mountEntry is a line of /proc/self/mountinfo.
-type mountEntry struct{ on, fstype, source string }
+type mountEntry struct{ device, on, fstype, source string }
 
 // mountsNow is all that is mounted in this process's sight, lowest first.
 func mountsNow() ([]mountEntry, error) {
@@ -43,7 +44,7 @@ func parseMounts(r io.Reader) (all []mountEntry, err error) {
 		head, tail, ok := strings.Cut(sc.Text(), " - ")
 		fields, rest := strings.Fields(head), strings.Fields(tail)
 		if ok && len(fields) >= 5 && len(rest) >= 2 {
-			all = append(all, mountEntry{unoctal(fields[4]), rest[0], unoctal(rest[1])})
+			all = append(all, mountEntry{fields[2], unoctal(fields[4]), rest[0], unoctal(rest[1])})
 		}
 	}
 	return all, sc.Err()
@@ -78,18 +79,32 @@ func mountAt(path string) (top mountEntry, ok bool) {
 	return top, ok
 }
 
-// realPath is the path as the kernel has it. The last element is resolved only
-// if that is possible: on a dead mount it is not.
+// stillMounted reports whether a filesystem, by its "major:minor", is mounted
+// anywhere.
+func stillMounted(device string) bool {
+	all, err := mountsNow()
+	if err != nil {
+		return true
+	}
+	return slices.ContainsFunc(all, func(m mountEntry) bool { return m.device == device })
+}
+
+// realPath is the path as the kernel has it. The last element is not looked at
+// if something is mounted there: to stat a mount whose server is away would
+// wait for it.
 func realPath(path string) (string, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
 		return "", err
 	}
+	if parent, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
+		abs = filepath.Join(parent, filepath.Base(abs))
+	}
+	if _, ok := mountAt(abs); ok {
+		return abs, nil
+	}
 	if p, err := filepath.EvalSymlinks(abs); err == nil {
 		return p, nil
-	}
-	if p, err := filepath.EvalSymlinks(filepath.Dir(abs)); err == nil {
-		return filepath.Join(p, filepath.Base(abs)), nil
 	}
 	return abs, nil
 }

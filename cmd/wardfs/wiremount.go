@@ -22,7 +22,7 @@ import (
 )
 
 // flushTime bounds the flushing at the end of a mount.
-const flushTime = 60 * time.Second
+const flushTime = 30 * time.Second
 
 // mounting is what to mount where.
 type mounting struct {
@@ -80,7 +80,33 @@ func openMount(ctx context.Context, e *env, m mounting) (*mount, error) {
 		up.fuse.Wait()
 		up.end()
 	}()
+	go up.giveUp()
 	return up, nil
+}
+
+// giveUp ends a mount that is out of sight and whose server is away: there the
+// last requests would wait for ever, and the daemon with them.
+func (m *mount) giveUp() {
+	seen, ok := mountAt(m.mnt)
+	if !ok {
+		return
+	}
+	var away time.Duration
+	const often = 2 * time.Second
+	for tick := time.NewTicker(often); ; {
+		select {
+		case <-m.closed:
+			tick.Stop()
+			return
+		case <-tick.C:
+		}
+		if m.client.Status().Session.Connected || stillMounted(seen.device) {
+			away = 0
+		} else if away += often; away >= flushTime {
+			m.log.Error("unmounted while the server is away, giving up", "mountpoint", m.mnt)
+			m.end()
+		}
+	}
 }
 
 func (m *mount) clientConfig() (client.Config, error) {
