@@ -13,7 +13,7 @@ import (
 
 // edges are sizes around every border that a format may have.
 var edges = []int{1, 2, 511, 512, 513, 4095, 4096, 4097, 16<<10 - 1, 16 << 10, 16<<10 + 1,
-	32<<10 - 1, 32 << 10, 32<<10 + 1, 64 << 10, 100_000, 1<<20 + 7, posix.BlockSize - 1, posix.BlockSize}
+	32<<10 - 1, 32 << 10, 32<<10 + 1, 64 << 10, 100_000, 1<<20 + 7, posix.BlockSize, posix.BlockMax - 1, posix.BlockMax}
 
 func testPutGet(t *testing.T, b Body) {
 	s := b.open(t)
@@ -98,6 +98,26 @@ func testImmutable(t *testing.T, b Body) {
 	}
 }
 
+func testStat(t *testing.T, b Body) {
+	s := b.open(t)
+	_, err := s.Stat(ctx, ID(1))
+	wantErr(t, err, chunk.ErrNotFound)
+	before := time.Now().Truncate(time.Second)
+	put(t, s, ID(1), Bytes(1, 50_000))
+	i, err := s.Stat(ctx, ID(1))
+	if err != nil || i.ID != ID(1) || i.Size != 50_000 || i.Stored.Before(before) || i.Stored.After(time.Now()) {
+		t.Fatalf("stat: %+v, %v", i, err)
+	}
+	if l := list(t, s)[ID(1)]; l != i {
+		t.Fatalf("stat says %+v, list %+v", i, l)
+	}
+	if err := s.Delete(ctx, ID(1)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Stat(ctx, ID(1))
+	wantErr(t, err, chunk.ErrNotFound)
+}
+
 // testNames tells apart names that differ in one part only.
 func testNames(t *testing.T, b Body) {
 	s := b.open(t)
@@ -144,7 +164,7 @@ func testRefusals(t *testing.T, b Body) {
 	s := b.open(t)
 	wantErr(t, s.Put(ctx, ID(1), nil), posix.EINVAL)
 	wantErr(t, s.Put(ctx, ID(1), [][]byte{{}, {}}), posix.EINVAL)
-	half := make([]byte, posix.BlockSize/2)
+	half := make([]byte, posix.BlockMax/2)
 	wantErr(t, s.Put(ctx, ID(1), [][]byte{half, half, {1}}), posix.EINVAL)
 	missing(t, s, ID(1))
 	wantErr(t, s.Get(ctx, ID(1), 0, nil), chunk.ErrNotFound)
@@ -197,7 +217,9 @@ func testCancelled(t *testing.T, b Body) {
 	put(t, s, ID(1), Bytes(1, 10))
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
+	_, stat := s.Stat(gone, ID(1))
 	for op, err := range map[string]error{
+		"stat":   stat,
 		"put":    s.Put(gone, ID(2), [][]byte{{1}}),
 		"get":    s.Get(gone, ID(1), 0, make([]byte, 1)),
 		"delete": s.Delete(gone, ID(1)),
@@ -219,6 +241,7 @@ func testClose(t *testing.T, b Body) {
 		t.Fatalf("close: %v", err)
 	}
 	_, usage := s.Usage(ctx)
+	_, stat := s.Stat(ctx, ID(1))
 	for op, err := range map[string]error{
 		"put":    s.Put(ctx, ID(2), [][]byte{{1}}),
 		"get":    s.Get(ctx, ID(1), 0, make([]byte, 1)),
@@ -226,6 +249,7 @@ func testClose(t *testing.T, b Body) {
 		"sync":   s.Sync(ctx),
 		"list":   s.List(ctx, func(chunk.Info) bool { return true }),
 		"usage":  usage,
+		"stat":   stat,
 		"close":  s.Close(),
 	} {
 		if !errors.Is(err, chunk.ErrClosed) {

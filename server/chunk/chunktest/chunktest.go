@@ -39,6 +39,7 @@ func Run(t *testing.T, b Body) {
 		{"Pieces", testPieces},
 		{"Ranges", testRanges},
 		{"Immutable", testImmutable},
+		{"Stat", testStat},
 		{"Names", testNames},
 		{"Delete", testDelete},
 		{"Refusals", testRefusals},

@@ -165,17 +165,7 @@ func TestCompactBusy(t *testing.T) {
 				}
 			}
 		})
-		wg.Go(func() {
-			for i := range 60 {
-				id := chunktest.ID(1000 + 1000*w + i%50)
-				if err := s.Put(ctx, id, [][]byte{chunktest.Bytes(i%50, 9000)}); err != nil {
-					t.Error(err)
-				}
-				if err := s.Delete(ctx, id); err != nil {
-					t.Error(err)
-				}
-			}
-		})
+		wg.Go(func() { comeAndGo(t, s, 1000+1000*w) })
 	}
 	for range 8 {
 		s.maintain(ctx)
@@ -193,6 +183,19 @@ func TestCompactBusy(t *testing.T) {
 	}
 	if n := s.vols.opened.Load(); n != 0 {
 		t.Errorf("%d files are open after Close", n)
+	}
+}
+
+// comeAndGo puts blocks and deletes them at once.
+func comeAndGo(t *testing.T, s *Store, first int) {
+	for i := range 60 {
+		id := chunktest.ID(first + i%50)
+		if err := s.Put(ctx, id, [][]byte{chunktest.Bytes(i%50, 9000)}); err != nil {
+			t.Error(err)
+		}
+		if err := s.Delete(ctx, id); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -152,6 +152,7 @@ func (l *life) check() {
 			l.t.Fatalf("%s has bytes that were never put", i.ID)
 		}
 		l.put[i.ID] = got
+		l.synced[i.ID] = got // what is there at the start is durable
 		return true
 	})
 	if err != nil {

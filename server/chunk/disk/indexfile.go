@@ -101,7 +101,7 @@ func parseIndex(b []byte, m mark, number uint32) (*image, error) {
 	im.items = make([]item, 0, items)
 	for body = body[tombSize*graves:]; len(body) > 0; body = body[itemSize:] {
 		it := parseItem(body)
-		if it.size == 0 || it.size > posix.BlockSize || it.sector == 0 ||
+		if it.size == 0 || it.size > posix.BlockMax || it.sector == 0 ||
 			int64(it.sector)*sectorSize+recordSize(it.size) > im.covered {
 			return nil, errIndex
 		}

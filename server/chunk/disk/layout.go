@@ -18,7 +18,7 @@ const (
 	unitSize   = 16 << 10
 	headerSize = 80 // of a record
 	sumSize    = 4  // of a unit, in the record's table
-	maxUnits   = posix.BlockSize / unitSize
+	maxUnits   = (posix.BlockMax + unitSize - 1) / unitSize
 	tombSize   = 8 // of one grave in a record of graves
 	pageSize   = 4096
 )

@@ -24,7 +24,7 @@ func (s *Store) carry(v *volume, it *item, check bool) (move, error) {
 	defer s.vols.release(v)
 	head := heads.Get().(*[headerSize + sumSize*maxUnits]byte)
 	defer heads.Put(head)
-	block := blocks.Get().(*[posix.BlockSize]byte)
+	block := blocks.Get().(*[posix.BlockMax]byte)
 	defer blocks.Put(block)
 	r := record{
 		header: header{kind: blockRecord, id: it.id, size: it.size, stored: it.stored, sum: it.sum},

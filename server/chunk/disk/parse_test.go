@@ -61,7 +61,7 @@ func FuzzHeader(f *testing.F) {
 		if _, err := parseHeader(b, testMark, place{vol, sector + 1}); err == nil {
 			t.Fatal("parsed at another place")
 		}
-		if h.size == 0 || h.size > posix.BlockSize || h.durable > at.off() {
+		if h.size == 0 || h.size > posix.BlockMax || h.durable > at.off() {
 			t.Fatalf("parsed %+v", h)
 		}
 	})
@@ -163,12 +163,12 @@ func simBytes(fs *simFS, name string, b []byte) *simFile {
 
 // FuzzSpan holds the arithmetic of ranges to what it is for.
 func FuzzSpan(f *testing.F) {
-	for _, n := range []uint32{1, unitSize - 1, unitSize, unitSize + 1, posix.BlockSize} {
+	for _, n := range []uint32{1, unitSize - 1, unitSize, unitSize + 1, posix.BlockSize, posix.BlockMax} {
 		f.Add(n, uint32(0), n)
 		f.Add(n, n-1, uint32(1))
 	}
 	f.Fuzz(func(t *testing.T, size, off, n uint32) {
-		size = size%posix.BlockSize + 1
+		size = size%posix.BlockMax + 1
 		off %= size
 		n = n%(size-off) + 1
 		sp := spanOf(size, off, int(n))
@@ -248,7 +248,7 @@ func TestRecordSize(t *testing.T) {
 		size uint32
 		want int64
 	}{
-		{1, 512}, {428, 512}, {429, 1024}, {4096, 4608}, {16 << 10, 16896}, {posix.BlockSize, 4195840},
+		{1, 512}, {428, 512}, {429, 1024}, {4096, 4608}, {16 << 10, 16896}, {posix.BlockSize, 4195840}, {posix.BlockMax, 4326912},
 	} {
 		if got := recordSize(c.size); got != c.want {
 			t.Errorf("a block of %d takes %d, want %d", c.size, got, c.want)

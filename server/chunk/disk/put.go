@@ -38,7 +38,7 @@ func (r *record) table() []byte { return r.head[headerSize:] }
 func (s *Store) Put(ctx context.Context, id chunk.BlockID, data [][]byte) error {
 	began := s.cfg.Now()
 	size := total(data)
-	if size == 0 || size > posix.BlockSize {
+	if size == 0 || size > posix.BlockMax {
 		return posix.E("put", posix.EINVAL, fmt.Errorf("block %s of %d bytes", id, size))
 	}
 	if err := s.enter(ctx); err != nil {
@@ -104,7 +104,7 @@ func (s *Store) compare(e entry, r *record) (whole bool, err error) {
 	if string(table) != string(r.table()) {
 		return false, fmt.Errorf("%w: %s", chunk.ErrExists, r.id)
 	}
-	buf := blocks.Get().(*[posix.BlockSize]byte)
+	buf := blocks.Get().(*[posix.BlockMax]byte)
 	defer blocks.Put(buf)
 	err = s.read(e, 0, buf[:e.size])
 	if errors.Is(err, chunk.ErrCorrupt) {
@@ -114,7 +114,7 @@ func (s *Store) compare(e entry, r *record) (whole bool, err error) {
 }
 
 // blocks are buffers for a whole block.
-var blocks = sync.Pool{New: func() any { return new([posix.BlockSize]byte) }}
+var blocks = sync.Pool{New: func() any { return new([posix.BlockMax]byte) }}
 
 // errChanged says that the index no longer had what an append was to replace.
 var errChanged = errors.New("index has changed")

@@ -97,7 +97,7 @@ func parseHeader(b []byte, m mark, p place) (header, error) {
 		sum:     le.Uint32(b[72:]),
 	}
 	known := h.kind == blockRecord || h.kind == graveRecord && h.size%tombSize == 0
-	if !known || h.size == 0 || h.size > posix.BlockSize || h.durable < 0 || h.durable > p.off() {
+	if !known || h.size == 0 || h.size > posix.BlockMax || h.durable < 0 || h.durable > p.off() {
 		return header{}, errNoRecord
 	}
 	return h, nil

@@ -93,7 +93,7 @@ func (s *Store) check(ctx context.Context) error {
 // Put publishes a block; see [chunk.Store].
 func (s *Store) Put(ctx context.Context, id chunk.BlockID, data [][]byte) error {
 	b := &block{data: bytes.Join(data, nil)}
-	if len(b.data) == 0 || len(b.data) > posix.BlockSize {
+	if len(b.data) == 0 || len(b.data) > posix.BlockMax {
 		return posix.E("put", posix.EINVAL, fmt.Errorf("block %s of %d bytes", id, len(b.data)))
 	}
 	for i := 0; i < len(b.data); i += unit {
