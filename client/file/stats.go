@@ -4,18 +4,23 @@ import "sync/atomic"
 
 // Stats is what the data path has done and holds. Bytes and counts since New.
 type Stats struct {
-	Buffered int64 // bytes of memory that written data takes now
-	Waits    int64 // writes that had to wait for memory
-	Files    int64 // that have data to commit now
+	Buffered int64 `json:"buffered_bytes"` // memory that written data takes now
+	Waits    int64 `json:"waits"`          // writes that had to wait for memory
+	Files    int64 `json:"dirty_files"`    // that have data to commit now
 
-	Reads, ReadBytes     int64
-	Writes, WrittenBytes int64
-	Uploads, Commits     int64
-	Fetches, FetchBytes  int64 // from the chunk role
-	Ahead                int64 // pieces read ahead
+	Reads        int64 `json:"reads"`
+	ReadBytes    int64 `json:"read_bytes"`
+	Writes       int64 `json:"writes"`
+	WrittenBytes int64 `json:"written_bytes"`
+	Uploads      int64 `json:"uploads"`
+	Commits      int64 `json:"commits"`
+	Fetches      int64 `json:"fetches"` // from the chunk role
+	FetchBytes   int64 `json:"fetch_bytes"`
+	Ahead        int64 `json:"read_ahead"` // pieces
 
-	Cached                 int64 // bytes in the block cache now
-	CacheHits, CacheMisses int64
+	Cached      int64 `json:"cached_bytes"` // in the block cache now
+	CacheHits   int64 `json:"cache_hits"`
+	CacheMisses int64 `json:"cache_misses"`
 }
 
 type counters struct {
