@@ -84,15 +84,23 @@ func lastWords(e *env, m mounting) (*os.File, error) {
 		}
 		return f, nil
 	}
-	dir := controlDir(e)
-	if err := control.MakeDir(dir); err != nil {
+	if err := control.MakeDir(controlDir(e)); err != nil {
 		return nil, err
 	}
-	name := "mount" + strings.ReplaceAll(m.mnt, "/", "-") + ".log"
-	if len(name) > 200 {
-		name = name[:200] + ".log"
+	return os.OpenFile(lastWordsFile(e, m), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+}
+
+func lastWordsFile(e *env, m mounting) string {
+	name := "mount" + strings.ReplaceAll(m.mnt, "/", "-")
+	return filepath.Join(controlDir(e), name[:min(len(name), 200)]+".log")
+}
+
+// forgetSilence removes the file of last words if there were none.
+func forgetSilence(e *env, m mounting) {
+	name := lastWordsFile(e, m)
+	if st, err := os.Stat(name); err == nil && st.Size() == 0 {
+		os.Remove(name)
 	}
-	return os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
 // runDaemon is the daemon's side: it mounts, says so, and serves on.
@@ -114,6 +122,7 @@ func runDaemon(ctx context.Context, e *env, f mountFlags, spec, mnt string) erro
 			return err
 		}
 		m.log = daemonLogger(e, m)
+		defer forgetSilence(e, m)
 		if err := os.Chdir("/"); err != nil {
 			return err
 		}

@@ -85,6 +85,7 @@ func Listen(dir, kind, path string, h http.Handler) (*Server, error) {
 	if err := MakeDir(dir); err != nil {
 		return nil, err
 	}
+	sweep(dir)
 	name := socket(dir, kind, path)
 	if c, err := net.DialTimeout("unix", name, time.Second); err == nil {
 		c.Close()
@@ -104,6 +105,24 @@ func Listen(dir, kind, path string, h http.Handler) (*Server, error) {
 	s := &Server{&http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}, name}
 	go s.http.Serve(l) //nolint:errcheck // it ends when Close says so
 	return s, nil
+}
+
+// sweep removes the sockets of the dead, but no fresh one: between a socket's
+// making and its first answer it looks dead too.
+func sweep(dir string) {
+	names, _ := filepath.Glob(filepath.Join(dir, "*.sock"))
+	for _, name := range names {
+		st, err := os.Lstat(name)
+		if err != nil || time.Since(st.ModTime()) < time.Minute {
+			continue
+		}
+		c, err := net.DialTimeout("unix", name, time.Second)
+		if err == nil {
+			c.Close()
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			os.Remove(name)
+		}
+	}
 }
 
 // Close ends the answering; requests under way get as long as ctx lets them.

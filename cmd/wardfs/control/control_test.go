@@ -73,9 +73,20 @@ func TestSocketsOfTheDead(t *testing.T) {
 	if err := Find(dir, "mount", "/m").Do(context.Background(), "GET", "/", io.Discard); !errors.Is(err, ErrNobody) {
 		t.Errorf("got %v", err)
 	}
+	old := socket(dir, "mount", "/other")
+	if err := os.Link(name, old); err != nil {
+		t.Fatal(err)
+	}
+	long := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(old, long, long); err != nil {
+		t.Fatal(err)
+	}
 	s, err := Listen(dir, "mount", "/m", handler())
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := os.Lstat(old); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an old one was left: %v", err)
 	}
 	s.Close(context.Background())
 }
