@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -35,8 +36,10 @@ import (
 
 // Config is what a Mount needs.
 type Config struct {
-	Servers []string    // "host:port", tried in turn; at least one
-	TLS     *tls.Config // required
+	Servers []string // "host:port", tried in turn; at least one
+	// TLS is asked at each handshake, so that new anchors and certificates are
+	// taken without a restart; required. No ServerName means the server's host.
+	TLS func() *tls.Config
 	// Mechanism is identity.Simple, the default, or identity.X509.
 	Mechanism string
 	User      string // whom SIMPLE states
@@ -126,7 +129,7 @@ func (m *Mount) conn(lane, server string) (*grpc.ClientConn, error) {
 		return c, nil
 	}
 	c, err := grpc.NewClient("passthrough:///"+server,
-		grpc.WithTransportCredentials(credentials.NewTLS(m.c.TLS)),
+		grpc.WithTransportCredentials(following{credentials.NewTLS(m.c.TLS()), m.c.TLS}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec()),
 			grpc.MaxCallRecvMsgSize(proto.MaxMessage), grpc.MaxCallSendMsgSize(proto.MaxMessage)),
 		grpc.WithInitialWindowSize(4<<20), grpc.WithInitialConnWindowSize(8<<20),
@@ -143,6 +146,18 @@ func (m *Mount) conn(lane, server string) (*grpc.ClientConn, error) {
 	m.conns[key] = c
 	return c, nil
 }
+
+// following is TLS by the configuration of the moment.
+type following struct {
+	credentials.TransportCredentials
+	now func() *tls.Config
+}
+
+func (f following) ClientHandshake(ctx context.Context, authority string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	return credentials.NewTLS(f.now()).ClientHandshake(ctx, authority, c)
+}
+
+func (f following) Clone() credentials.TransportCredentials { return f }
 
 // refused is a server's no, in its own words.
 type refused struct {
@@ -161,7 +176,7 @@ func (m *Mount) explain(ctx context.Context, err error, server string) error {
 	if e := (*posix.Error)(nil); errors.As(err, &e) {
 		return &refused{server, err}
 	}
-	if cause := certs.Probe(ctx, server, m.c.TLS); cause != nil {
+	if cause := certs.Probe(ctx, server, m.c.TLS()); cause != nil {
 		return cause
 	}
 	return fmt.Errorf("%s: %w", server, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -120,7 +121,7 @@ func (m *mount) clientConfig() (client.Config, error) {
 		m.log.Warn(w)
 	}
 	c := client.Config{
-		Servers: m.spec.Servers, TLS: store.Client(""), Mechanism: o.Mechanism, User: o.User,
+		Servers: m.spec.Servers, TLS: func() *tls.Config { return store.Client("") }, Mechanism: o.Mechanism, User: o.User,
 		Trusted: o.Identity == "trusted", Name: clientName(m.mnt), Release: version,
 		Memory: int64(o.Memory), Timeout: o.Timeout, Soft: o.Soft, Log: m.log,
 	}

@@ -5,6 +5,7 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"sync"
@@ -101,7 +102,7 @@ func (h *house) stop() {
 
 func (h *house) config() client.Config {
 	return client.Config{
-		Servers: []string{h.addr}, TLS: h.mount.Client("127.0.0.1"), Mechanism: identity.X509, Trusted: true,
+		Servers: []string{h.addr}, TLS: func() *tls.Config { return h.mount.Client("127.0.0.1") }, Mechanism: identity.X509, Trusted: true,
 		Name: h.t.Name(),
 	}
 }
