@@ -14,7 +14,7 @@ func attrTo(a posix.Attr, out *raw.Attr) {
 	*out = raw.Attr{
 		Ino:       uint64(a.Ino),
 		Size:      a.Size,
-		Blocks:    blocks(a.Alloc),
+		Blocks:    sectors(a.Alloc),
 		Atime:     uint64(a.Atime.Sec),
 		Mtime:     uint64(a.Mtime.Sec),
 		Ctime:     uint64(a.Ctime.Sec),
@@ -29,8 +29,8 @@ func attrTo(a posix.Attr, out *raw.Attr) {
 	}
 }
 
-// blocks is st_blocks: units of 512 bytes, rounded up.
-func blocks(alloc uint64) uint64 { return alloc/512 + (alloc%512+511)/512 }
+// sectors is st_blocks: units of 512 bytes, rounded up.
+func sectors(alloc uint64) uint64 { return alloc/512 + (alloc%512+511)/512 }
 
 // statxTo writes a as struct fuse_statx has it. The device of the filesystem
 // itself is the kernel's to fill in.
@@ -44,7 +44,7 @@ func statxTo(a posix.Attr, out *raw.Statx) {
 		Mode:      uint16(a.Mode),
 		Ino:       uint64(a.Ino),
 		Size:      a.Size,
-		Blocks:    blocks(a.Alloc),
+		Blocks:    sectors(a.Alloc),
 		Atime:     sxTime(a.Atime),
 		Btime:     sxTime(a.Btime),
 		Ctime:     sxTime(a.Ctime),
@@ -69,7 +69,7 @@ func (s *server) entry(a posix.Attr, out *raw.EntryOut) {
 	if a.Ino == posix.RootIno {
 		out.Generation = 0
 	}
-	s.known.see(a)
+	s.setid.see(a)
 	attrTo(a, &out.Attr)
 	out.SetEntryTimeout(s.Options.EntryTimeout)
 	out.SetAttrTimeout(s.Options.AttrTimeout)
@@ -77,7 +77,7 @@ func (s *server) entry(a posix.Attr, out *raw.EntryOut) {
 
 // attr fills the answer of getattr and setattr.
 func (s *server) attr(a posix.Attr, out *raw.AttrOut) {
-	s.known.see(a)
+	s.setid.see(a)
 	attrTo(a, &out.Attr)
 	out.SetTimeout(s.Options.AttrTimeout)
 }

@@ -87,10 +87,10 @@ func TestCheckSetAttr(t *testing.T) {
 	}
 }
 
-func TestBlocks(t *testing.T) {
+func TestSectors(t *testing.T) {
 	for alloc, want := range map[uint64]uint64{0: 0, 1: 1, 511: 1, 512: 1, 513: 2, 1<<64 - 1: 1 << 55} {
-		if got := blocks(alloc); got != want {
-			t.Errorf("blocks(%d) = %d, want %d", alloc, got, want)
+		if got := sectors(alloc); got != want {
+			t.Errorf("sectors(%d) = %d, want %d", alloc, got, want)
 		}
 	}
 }

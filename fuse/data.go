@@ -20,9 +20,11 @@ func (s *server) Create(cancel <-chan struct{}, in *raw.CreateIn, name string, o
 		if err != nil {
 			return err
 		}
-		a = s.killPriv(ctx, ns, a, in.OpenFlags&raw.OPEN_KILL_SUIDGID != 0)
+		if in.OpenFlags&raw.OPEN_KILL_SUIDGID != 0 {
+			a = s.killPriv(ctx, ns, h, a)
+		}
 		s.entry(a, &out.EntryOut)
-		s.opened(h, a, in.Flags, &out.OpenOut)
+		s.opened(h, in.Flags, &out.OpenOut)
 		return nil
 	})
 }
@@ -35,32 +37,37 @@ func (s *server) Open(cancel <-chan struct{}, in *raw.OpenIn, out *raw.OpenOut) 
 		if err != nil {
 			return err
 		}
-		a = s.killPriv(ctx, ns, a, in.Mode&raw.OPEN_KILL_SUIDGID != 0)
-		s.opened(h, a, in.Flags, out)
+		if in.Mode&raw.OPEN_KILL_SUIDGID != 0 {
+			a = s.killPriv(ctx, ns, h, a)
+		}
+		s.setid.see(a)
+		s.opened(h, in.Flags, out)
 		return nil
 	})
 }
 
-// opened gives the kernel the handle. It may keep its pages if nothing has
-// changed since it read them.
-func (s *server) opened(h *file.Handle, a posix.Attr, flags uint32, out *raw.OpenOut) {
+// opened gives the kernel the handle. It keeps its pages if nobody else has
+// changed the file since it was last open here.
+func (s *server) opened(h *file.Handle, flags uint32, out *raw.OpenOut) {
 	out.Fh = s.files.add(&openFile{Handle: h, sync: flags&synced != 0})
-	if s.known.open(a) {
+	if h.Kept() {
 		out.OpenFlags |= raw.FOPEN_KEEP_CACHE
 	}
 }
 
-// killPriv clears the set-id bits of a file that a stranger truncated or is
-// about to write, where the server has not done so. It answers the attributes
-// after that.
-func (s *server) killPriv(ctx context.Context, ns posix.Namespace, a posix.Attr, kill bool) posix.Attr {
-	if !kill || a.Mode&(posix.SetUID|posix.SetGID) == 0 {
+// killPriv clears the set-id bits of a file that a stranger's open truncated,
+// where the server has not done so itself. It answers the attributes after
+// that. The file is open already, so that a refusal is only logged.
+func (s *server) killPriv(ctx context.Context, ns posix.Namespace, h *file.Handle, a posix.Attr) posix.Attr {
+	if a.Mode&(posix.SetUID|posix.SetGID) == 0 {
 		return a
 	}
-	if b, err := s.over(ns).Setattr(ctx, a.Ino, posix.SetAttr{Set: posix.SetKillPriv}); err == nil {
-		return b
+	b, err := s.over(ns).Setattr(ctx, a.Ino, posix.SetAttr{Set: posix.SetKillPriv, Handle: h.ID()})
+	if err != nil {
+		s.Log.Warn("set-id bits not cleared", "ino", a.Ino, "err", err)
+		return a
 	}
-	return a
+	return b
 }
 
 // Read fills the library's own buffer: no copy is made on the way.
@@ -97,8 +104,8 @@ func (s *server) Write(cancel <-chan struct{}, in *raw.WriteIn, data []byte) (n 
 		if in.Offset > posix.FileSizeMax || uint64(len(data)) > posix.FileSizeMax-in.Offset {
 			return posix.E("write", posix.EFBIG, nil)
 		}
-		if in.WriteFlags&raw.WRITE_KILL_SUIDGID != 0 && s.known.mayBeSetID(f.Ino()) {
-			if err := s.stranger(ctx, in); err != nil {
+		if in.WriteFlags&raw.WRITE_KILL_SUIDGID != 0 && s.setid.has(f.Ino()) {
+			if err := s.stranger(ctx, f, in); err != nil {
 				return err
 			}
 		}
@@ -118,11 +125,12 @@ func (s *server) Write(cancel <-chan struct{}, in *raw.WriteIn, data []byte) (n 
 }
 
 // stranger clears the set-id bits before a write by one who may not keep them.
-func (s *server) stranger(ctx context.Context, in *raw.WriteIn) error {
+func (s *server) stranger(ctx context.Context, f *openFile, in *raw.WriteIn) error {
+	set := posix.SetAttr{Set: posix.SetKillPriv, Handle: f.ID()}
 	return s.as(s.caller(in.Uid, in.Gid, in.Pid), true, func(ns posix.Namespace) error {
-		a, err := s.over(ns).Setattr(ctx, posix.Ino(in.NodeId), posix.SetAttr{Set: posix.SetKillPriv})
+		a, err := s.over(ns).Setattr(ctx, f.Ino(), set)
 		if err == nil {
-			s.known.see(a)
+			s.setid.see(a)
 		}
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 
 	raw "github.com/hanwen/go-fuse/v2/fuse"
 
+	"github.com/wardfs/wardfs/client/file"
 	"github.com/wardfs/wardfs/posix"
 )
 
@@ -77,7 +78,7 @@ func (l *lister) Readdir(_ context.Context, _ posix.Ino, from posix.Cookie, max 
 // within one and to the beginning: only the last asks again.
 func TestDirBatches(t *testing.T) {
 	l := &lister{n: dirBatch + 10}
-	s := newServer(Config{As: func(posix.Cred) posix.Namespace { return l }})
+	s := newServer(Config{As: func(posix.Cred) posix.Namespace { return l }, Files: testFiles(t)})
 	d := &openDir{ino: 1, caller: s.caller(0, 0, 0)}
 	for _, c := range []struct {
 		from  posix.Cookie
@@ -111,7 +112,7 @@ func TestDirBatches(t *testing.T) {
 // TestReadDirPlus sees that the dots carry no node and all others do.
 func TestReadDirPlus(t *testing.T) {
 	l := &lister{n: 6}
-	s := newServer(Config{As: func(posix.Cred) posix.Namespace { return l }})
+	s := newServer(Config{As: func(posix.Cred) posix.Namespace { return l }, Files: testFiles(t)})
 	var open raw.OpenOut
 	head := raw.InHeader{NodeId: 1}
 	if st := s.OpenDir(nil, &raw.OpenIn{InHeader: head}, &open); st != raw.OK {
@@ -143,4 +144,11 @@ func TestReadDirPlus(t *testing.T) {
 	if st := s.ReadDir(nil, in, out); st != raw.EBADF {
 		t.Errorf("after the release: %v, want EBADF", st)
 	}
+}
+
+// testFiles is a data path without data.
+func testFiles(t *testing.T) *file.Files {
+	f := file.New(file.Config{})
+	t.Cleanup(func() { f.Shutdown(context.Background()) })
+	return f
 }

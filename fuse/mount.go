@@ -51,29 +51,44 @@ const disabled = raw.CAP_EXPLICIT_INVAL_DATA
 // Mount mounts on dir and answers when the kernel and the server have answered
 // each other there. Each error says in one line what is wrong.
 func Mount(dir string, c Config) (*Mounted, error) {
-	dir, err := filepath.Abs(dir)
+	m, err := mountAt(dir, c)
 	if err != nil {
 		return nil, fmt.Errorf("mount %s: %w", dir, err)
+	}
+	return m, nil
+}
+
+func mountAt(dir string, c Config) (*Mounted, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
 	}
 	s := newServer(c)
 	root := os.Geteuid() == 0
 	if err := checkMount(dir, s.Options, root); err != nil {
-		return nil, fmt.Errorf("mount %s: %w", dir, err)
+		return nil, err
 	}
-	lib, err := raw.NewServer(s, dir, s.mountOptions(root))
+	where := dir
+	if root {
+		if where, err = s.mountDirect(dir); err != nil {
+			return nil, explain(err, root)
+		}
+	}
+	lib, err := raw.NewServer(s, where, s.mountOptions())
 	if err != nil {
-		return nil, fmt.Errorf("mount %s: %w", dir, explain(err, root))
+		if root {
+			err = errors.Join(err, unix.Unmount(dir, unix.MNT_DETACH))
+		}
+		return nil, explain(err, root)
 	}
-	m := &Mounted{notifier: newNotifier(lib, &s.known, s.Log), dir: dir, root: root, done: make(chan struct{})}
+	m := &Mounted{notifier: newNotifier(lib, s.Log), dir: dir, root: root, done: make(chan struct{})}
 	go func() {
 		defer close(m.done)
 		lib.Serve()
 		m.notifier.stop()
 	}()
-	// The root's attributes come from the server: only now is it usable.
-	if err := lib.WaitMount(); err != nil && !errors.Is(err, unix.EACCES) {
-		err = errors.Join(fmt.Errorf("mount %s: the root does not answer: %w", dir, err), m.Unmount(true))
-		return nil, err
+	if err := m.ready(lib); err != nil {
+		return nil, errors.Join(fmt.Errorf("the root does not answer: %w", err), m.Unmount(true))
 	}
 	if n := s.Options.ReadAhead; n > 0 && root {
 		if err := setReadAhead(dir, n); err != nil {
@@ -83,11 +98,101 @@ func Mount(dir string, c Config) (*Mounted, error) {
 	return m, nil
 }
 
-// mountOptions are those of the library.
-func (s *server) mountOptions(root bool) *raw.MountOptions {
+// ready waits for the root's attributes, which come from the server: only then
+// is the mount usable. A root that this user may not enter is an answer too.
+//
+// It asks for the library's own file and polls it, which the library answers
+// ENOSYS: afterwards no poll(2) of this process on a file of the mount waits
+// for this process to answer.
+func (m *Mounted) ready(lib *raw.Server) error {
+	err := lib.WaitMount()
+	if err == nil && m.root { // the library cannot know where it is mounted
+		var fd int
+		if fd, err = unix.Open(filepath.Join(m.dir, ".go-fuse-epoll-hack"), unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+			_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
+			err = unix.Close(fd)
+		}
+	}
+	if errors.Is(err, unix.EACCES) {
+		return nil
+	}
+	return err
+}
+
+// mountDirect mounts by the system call, and answers by which name the library
+// takes the connection over. The library would do it too, but hand the
+// connection down to every child process, and then a mount outlives its server
+// and hangs.
+func (s *server) mountDirect(dir string) (name string, err error) {
+	fd, err := unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			unix.Close(fd)
+		}
+	}()
+	if fd == 0 { // stdin was closed; the library takes 0 for no number
+		if fd, err = unix.FcntlInt(0, unix.F_DUPFD_CLOEXEC, 3); err != nil {
+			return "", err
+		}
+		unix.Close(0)
+	}
+	o, flags := s.Options, uintptr(0)
+	for _, w := range o.words() {
+		flags |= w.flag
+	}
+	data := fmt.Sprintf("fd=%d,rootmode=%o,user_id=%d,group_id=%d,max_read=%d",
+		fd, unix.S_IFDIR, os.Geteuid(), os.Getegid(), o.MaxWrite)
+	if !o.NoDefaultPermissions {
+		data += ",default_permissions"
+	}
+	if o.AllowOther {
+		data += ",allow_other"
+	}
+	source := s.Source
+	if source == "" {
+		source = fsName
+	}
+	if err := unix.Mount(source, dir, "fuse."+fsName, flags, data); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("/dev/fd/%d", fd), nil
+}
+
+// word is a mount option of every filesystem, for fusermount3 and for mount(2).
+type word struct {
+	text string
+	flag uintptr
+}
+
+// words are the options that are on.
+func (o Options) words() []word {
+	var on []word
+	for _, x := range []struct {
+		on bool
+		word
+	}{
+		{o.ReadOnly, word{"ro", unix.MS_RDONLY}},
+		{o.NoSuid, word{"nosuid", unix.MS_NOSUID}},
+		{o.NoDev, word{"nodev", unix.MS_NODEV}},
+		{o.NoExec, word{"noexec", unix.MS_NOEXEC}},
+		{o.NoAtime, word{"noatime", unix.MS_NOATIME}},
+	} {
+		if x.on {
+			on = append(on, x.word)
+		}
+	}
+	return on
+}
+
+// mountOptions are those of the library. What concerns mounting itself is for
+// fusermount3.
+func (s *server) mountOptions() *raw.MountOptions {
 	o := s.Options
 	opts := &raw.MountOptions{
-		AllowOther:               o.AllowOther && (root || mayAllowOther("/etc/fuse.conf")),
+		AllowOther:               o.AllowOther && mayAllowOther("/etc/fuse.conf"),
 		FsName:                   s.Source,
 		Name:                     fsName,
 		MaxWrite:                 o.MaxWrite,
@@ -97,34 +202,14 @@ func (s *server) mountOptions(root bool) *raw.MountOptions {
 		ExtraCapabilities:        capabilities,
 		DisabledCapabilities:     disabled,
 		DisableSplice:            true, // reads come from memory
-		DirectMountStrict:        root,
 		Debug:                    o.Debug,
 		Logger:                   slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 	if !o.NoDefaultPermissions {
 		opts.Options = append(opts.Options, "default_permissions")
 	}
-	for _, x := range []struct {
-		on   bool
-		flag uintptr
-		word string
-	}{
-		{o.ReadOnly, unix.MS_RDONLY, "ro"},
-		{o.NoSuid, unix.MS_NOSUID, "nosuid"},
-		{o.NoDev, unix.MS_NODEV, "nodev"},
-		{o.NoExec, unix.MS_NOEXEC, "noexec"},
-		{o.NoAtime, unix.MS_NOATIME, "noatime"},
-	} {
-		switch {
-		case !x.on:
-		case root:
-			opts.DirectMountFlags |= x.flag
-		default:
-			opts.Options = append(opts.Options, x.word)
-		}
-	}
-	if root && opts.DirectMountFlags == 0 {
-		opts.DirectMountFlags = unix.MS_MGC_VAL // the library takes zero for nosuid,nodev
+	for _, w := range o.words() {
+		opts.Options = append(opts.Options, w.text)
 	}
 	return opts
 }

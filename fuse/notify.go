@@ -18,7 +18,6 @@ const maxNotices = 4096
 // a queue, which one goroutine of its own sends. Putting never blocks.
 type notifier struct {
 	kernel kernel
-	known  *known
 	log    *slog.Logger
 
 	mu     sync.Mutex
@@ -44,8 +43,8 @@ type notice struct {
 	off, len int64
 }
 
-func newNotifier(k kernel, known *known, log *slog.Logger) *notifier {
-	n := &notifier{kernel: k, known: known, log: log, queued: make(map[notice]struct{}), done: make(chan struct{})}
+func newNotifier(k kernel, log *slog.Logger) *notifier {
+	n := &notifier{kernel: k, log: log, queued: make(map[notice]struct{}), done: make(chan struct{})}
 	n.wake.L = &n.mu
 	go n.send()
 	return n
@@ -59,9 +58,6 @@ func newNotifier(k kernel, known *known, log *slog.Logger) *notifier {
 // one is dropped, and the kernel goes on believing what it has until its
 // timeouts end and, of pages, until the file is opened again.
 func (n *notifier) InvalidateInode(ino posix.Ino, off, length int64) bool {
-	if off >= 0 {
-		n.known.forget(ino) // whatever comes of the notice, no open keeps the pages
-	}
 	return n.put(notice{ino: ino, off: off, len: length})
 }
 

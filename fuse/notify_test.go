@@ -6,8 +6,6 @@ import (
 	"testing"
 
 	raw "github.com/hanwen/go-fuse/v2/fuse"
-
-	"github.com/wardfs/wardfs/posix"
 )
 
 // gatedKernel is a kernel whose locks are held: each notice waits until the
@@ -40,20 +38,15 @@ func (k *gatedKernel) DeleteNotify(parent, child uint64, name string) raw.Status
 // that a full queue says so.
 func TestNotifier(t *testing.T) {
 	k := &gatedKernel{entered: make(chan string), gate: make(chan struct{})}
-	var known known
-	n := newNotifier(k, &known, slog.New(slog.DiscardHandler))
+	n := newNotifier(k, slog.New(slog.DiscardHandler))
 	expect := func(want string) {
 		t.Helper()
 		if got := <-k.entered; got != want {
 			t.Errorf("the kernel got %q, want %q", got, want)
 		}
 	}
-	known.open(posix.Attr{Ino: 7, Change: 3})
 	if !n.InvalidateInode(7, 0, 0) {
 		t.Error("refused at an empty queue")
-	}
-	if known.open(posix.Attr{Ino: 7, Change: 3}) {
-		t.Error("pages are kept that were to be forgotten")
 	}
 	expect("inode 7 0+0")
 	n.InvalidateInode(7, 0, 0) // while it is being sent: again

@@ -132,26 +132,31 @@ func (r *request) fail() {
 	}
 }
 
-// watch waits for the interrupt or the end.
+// watch waits for the interrupt, then for the end of the grace. The kernel
+// tells of the first signal only, so that one which kills has to be looked for.
 func (r *request) watch(cancel <-chan struct{}) {
 	select {
 	case <-r.ended:
 		return
 	case <-cancel:
 	}
-	if r.grace > 0 && !dying(r.pid) {
-		t := time.NewTimer(r.grace)
-		defer t.Stop()
+	tick := time.NewTicker(dyingEvery)
+	defer tick.Stop()
+	for end := time.Now().Add(r.grace); time.Now().Before(end) && !dying(r.pid); {
 		select {
 		case <-r.ended:
 			return
-		case <-t.C:
+		case <-tick.C:
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fail()
 }
+
+// dyingEvery is how often a request that was interrupted looks whether its
+// caller is being killed.
+const dyingEvery = 20 * time.Millisecond
 
 // dying reports whether a thread has a pending signal that it neither handles
 // nor ignores nor blocks: it will end, and need not wait. A thread that has

@@ -19,7 +19,7 @@ type server struct {
 
 	files table[*openFile]
 	dirs  table[*openDir]
-	known known
+	setid setids
 }
 
 func newServer(c Config) *server {
@@ -56,8 +56,8 @@ func (s *server) made(out *raw.EntryOut, a posix.Attr, err error) error {
 }
 
 // Forget is the kernel dropping a node. Numbers are never reused, so there is
-// nothing to count; its pages are gone, and so is what is known of it.
-func (s *server) Forget(node, _ uint64) { s.known.forget(posix.Ino(node)) }
+// nothing to count; but of a set-id file the note is dropped.
+func (s *server) Forget(node, _ uint64) { s.setid.forget(posix.Ino(node)) }
 
 // OnUnmount closes what the kernel left open, as it does when the connection
 // is cut. It is called after the last request.
