@@ -148,6 +148,16 @@ const (
 	OpenDir                         // a directory stream
 )
 
+// AllocMode says what fallocate(2) does to a range.
+type AllocMode uint32
+
+// The modes of fallocate(2), in Linux's numbering. Zero extends the file.
+const (
+	AllocKeepSize  AllocMode = 0x01
+	AllocPunchHole AllocMode = 0x02 // only with AllocKeepSize
+	AllocZeroRange AllocMode = 0x10
+)
+
 // Opened is the answer of an open: every question asked once.
 type Opened struct {
 	Attr Attr
@@ -261,7 +271,8 @@ type Namespace interface {
 	Mkdir(ctx context.Context, dir Ino, name string, mode, umask Mode) (Attr, error)
 	Mknod(ctx context.Context, dir Ino, name string, mode, umask Mode, rdev uint32) (Attr, error)
 	Symlink(ctx context.Context, dir Ino, name, target string) (Attr, error)
-	// Link gives ino one more name. EEXIST, EMLINK; EPERM for a directory.
+	// Link gives ino one more name, or a Tmpfile its first. EEXIST, EMLINK;
+	// EPERM for a directory.
 	Link(ctx context.Context, ino, dir Ino, name string) (Attr, error)
 	// Unlink removes a name. A file that is open lives on until its last
 	// close. EISDIR for a directory.
@@ -273,12 +284,23 @@ type Namespace interface {
 	// Readdir answers entries of dir from the cookie on, "." and ".."
 	// included, at most max of them; none at the end. With plus, whole
 	// attributes. An entry that is there throughout is seen exactly once.
+	// It asks for r on dir.
 	Readdir(ctx context.Context, dir Ino, from Cookie, max int, plus bool) ([]Dirent, error)
+	// ReaddirBy is Readdir through h, an open handle of dir: that it was
+	// opened for reading is the right. 0 is no handle. EBADF.
+	ReaddirBy(ctx context.Context, dir Ino, h Handle, from Cookie, max int, plus bool) ([]Dirent, error)
 
 	// Create makes a regular file and opens it as h, or opens the one that is
 	// there unless flags has OpenExcl (EEXIST).
 	Create(ctx context.Context, dir Ino, name string, mode, umask Mode, h Handle, flags OpenFlags) (Opened, error)
+	// Tmpfile makes a regular file without a name, as O_TMPFILE in dir, and
+	// opens it as h, for writing at least. Link gives it a name, unless flags
+	// has OpenExcl; if none does, it goes with its last close.
+	Tmpfile(ctx context.Context, dir Ino, mode, umask Mode, h Handle, flags OpenFlags) (Opened, error)
 	// Open opens ino as h. EISDIR, ENXIO, EBADF if h is in use for another.
+	// To open again what h is, in the same way, cuts nothing and does not ask
+	// the mode, which may have changed: it answers the layout and a
+	// capability as of now.
 	Open(ctx context.Context, ino Ino, h Handle, flags OpenFlags) (Opened, error)
 	// Close ends h. Closing what is not open is no error.
 	Close(ctx context.Context, h Handle) error
@@ -288,6 +310,18 @@ type Namespace interface {
 	Layout(ctx context.Context, h Handle, off, length uint64) (extents []Extent, end uint64, err error)
 	// Commit lays slices over the file open as h. EBADF, EFBIG, EINVAL.
 	Commit(ctx context.Context, h Handle, c Commit) (Attr, error)
+	// Allocate follows fallocate(2): mode 0 or AllocKeepSize reserves nothing,
+	// so that only the size may grow; AllocPunchHole with AllocKeepSize and
+	// AllocZeroRange with or without it make the range a hole. All else is
+	// EOPNOTSUPP. EBADF, EINVAL, EFBIG; ENODEV, EISDIR, ESPIPE for what is no
+	// regular file.
+	Allocate(ctx context.Context, h Handle, mode AllocMode, off, length uint64) (Attr, error)
+	// CopyRange follows copy_file_range(2) by sharing slices: no bytes move.
+	// It answers how many bytes were copied, fewer than asked at the end of
+	// the file or where there is much to share, and the attributes of the file
+	// that was written to. EBADF, EINVAL for ranges of one file that overlap,
+	// EISDIR, EOVERFLOW, EFBIG; EXDEV where it can't be done without copying.
+	CopyRange(ctx context.Context, from Handle, off uint64, to Handle, toOff, length uint64) (n uint64, a Attr, err error)
 
 	// The extended attributes of xattr(7). ENODATA, EEXIST, ERANGE, E2BIG,
 	// EOPNOTSUPP.
@@ -297,6 +331,50 @@ type Namespace interface {
 	Removexattr(ctx context.Context, ino Ino, name string) error
 
 	Statfs(ctx context.Context, ino Ino) (Statfs, error)
+}
+
+// LockKind is which system call a lock is of.
+type LockKind uint8
+
+// The kinds of lock. They do not see each other.
+const (
+	LockPosix LockKind = iota // fcntl(2); the kernel hands on F_OFD_SETLK as this too
+	LockFlock                 // flock(2): of the whole file
+)
+
+// LockType is what a lock forbids the others.
+type LockType uint8
+
+// The types of lock; zero is none of them.
+const (
+	LockUnlock LockType = iota + 1
+	LockRead
+	LockWrite
+)
+
+// Lock is a lock that is held or asked for.
+type Lock struct {
+	Kind       LockKind
+	Type       LockType
+	Start, End uint64 // the first and the last byte; FileSizeMax is the end of the file, however it grows
+	Owner      uint64 // who never conflicts with itself: the kernel's lock owner, of one session only
+	PID        uint32 // who asked last, for F_GETLK
+}
+
+// Locks are the locks of a tree as one session sees them, with the semantics
+// of Linux's fs/locks.c. The session must have the inode open (EBADF).
+type Locks interface {
+	// Getlk answers a lock that keeps l from being granted, if there is one.
+	// Its Owner is 0 if it is of another session.
+	Getlk(ctx context.Context, ino Ino, l Lock) (conflict Lock, ok bool, err error)
+	// Setlk gives l to its owner, or takes its range away. EAGAIN: others hold
+	// it and wait is false. EDEADLK, ENOLCK, EINVAL. With wait it answers once
+	// the lock is the owner's, or EINTR when ctx ended before: then what the
+	// owner held is as it was, but for a Flock, whose conversion has given up
+	// the old lock. To set what is held already is no error.
+	Setlk(ctx context.Context, ino Ino, l Lock, wait bool) error
+	// Unlock takes all that owner has of a kind on ino, as close(2) does.
+	Unlock(ctx context.Context, ino Ino, owner uint64, k LockKind) error
 }
 
 // Change is what a cache must forget: an inode's attributes and bytes, and

@@ -134,6 +134,21 @@ func FromDirents(ms []*Dirent) []posix.Dirent {
 	return out
 }
 
+func ToLock(l posix.Lock) *Lock {
+	return &Lock{Kind: uint32(l.Kind), Type: uint32(l.Type), Start: l.Start, End: l.End, Owner: l.Owner, Pid: l.PID}
+}
+
+// FromLock answers EINVAL for a kind and a type that are none.
+func FromLock(m *Lock) (posix.Lock, posix.Errno) {
+	if m.GetKind() > uint32(posix.LockFlock) || m.GetType() < uint32(posix.LockUnlock) || m.GetType() > uint32(posix.LockWrite) {
+		return posix.Lock{}, posix.EINVAL
+	}
+	return posix.Lock{
+		Kind: posix.LockKind(m.GetKind()), Type: posix.LockType(m.GetType()),
+		Start: m.GetStart(), End: m.GetEnd(), Owner: m.GetOwner(), PID: m.GetPid(),
+	}, 0
+}
+
 func ToStatfs(s posix.Statfs) *StatfsReply {
 	return &StatfsReply{Bytes: s.Bytes, FreeBytes: s.FreeBytes, AvailBytes: s.AvailBytes, Files: s.Files, FreeFiles: s.FreeFiles}
 }

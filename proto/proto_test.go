@@ -68,6 +68,10 @@ func TestThereAndBack(t *testing.T) {
 	same(t, filled[posix.Statfs](), FromStatfs(ToStatfs(filled[posix.Statfs]())))
 	same(t, filled[[]posix.Dirent](), FromDirents(ToDirents(filled[[]posix.Dirent]())))
 
+	l, errno := FromLock(ToLock(posix.Lock{Kind: posix.LockFlock, Type: posix.LockWrite, Start: 3, End: 1 << 62, Owner: 1<<64 - 1, PID: 7}))
+	same(t, 0, errno)
+	same(t, posix.Lock{Kind: posix.LockFlock, Type: posix.LockWrite, Start: 3, End: 1 << 62, Owner: 1<<64 - 1, PID: 7}, l)
+
 	ino, set := FromSetattr(ToSetattr(7, filled[posix.SetAttr]()))
 	same(t, 7, ino)
 	same(t, filled[posix.SetAttr](), set)
@@ -87,6 +91,14 @@ func TestAHoleHasNoSlice(t *testing.T) {
 	got, errno := FromExtents(ToExtents(hole))
 	same(t, 0, errno)
 	same(t, hole, got)
+}
+
+func TestLocksAreOfAKindAndType(t *testing.T) {
+	for _, m := range []*Lock{nil, {}, {Type: 4}, {Kind: 2, Type: 1}, {Type: 1 << 8}, {Kind: 1 << 8, Type: 1}} {
+		if _, errno := FromLock(m); errno != posix.EINVAL {
+			t.Errorf("%v: %v, want EINVAL", m, errno)
+		}
+	}
 }
 
 func TestSliceIDsAreSixteenBytes(t *testing.T) {
@@ -181,6 +193,32 @@ func TestGolden(t *testing.T) {
 			Op: &Call_Commit{Commit: ToCommit(9, filled[posix.Commit]())},
 		}}}},
 		{"reply", &ToClient{Id: 5, Body: &ToClient_Reply{Reply: &Reply{Opened: ToOpened(filled[posix.Opened]())}}}},
+		{"copyrange", &ToServer{Id: 6, Body: &ToServer_Call{Call: &Call{
+			Epoch: 2, Slot: 1, Seq: 4, Op: &Call_CopyRange{CopyRange: &CopyRange{From: 1, Off: 2, To: 3, ToOff: 4, Length: 5}},
+		}}}},
+		{"allocate", &ToServer{Id: 6, Body: &ToServer_Call{Call: &Call{
+			Epoch: 2, Op: &Call_Allocate{Allocate: &Allocate{Handle: 1, Mode: 3, Off: 4, Length: 5}},
+		}}}},
+		{"tmpfile", &ToServer{Id: 6, Body: &ToServer_Call{Call: &Call{
+			Epoch: 2, Op: &Call_Tmpfile{Tmpfile: &Tmpfile{Dir: 1, Mode: 0o666, Umask: 0o22, Handle: 3, Flags: 2}},
+		}}}},
+		{"readdir", &ToServer{Id: 6, Body: &ToServer_Call{Call: &Call{
+			Epoch: 2, Op: &Call_Readdir{Readdir: &Readdir{Dir: 1, Cookie: 2, Max: 3, Plus: true, Handle: 4}},
+		}}}},
+		{"setlk", &ToServer{Id: 6, Body: &ToServer_Call{Call: &Call{
+			Epoch: 2, Op: &Call_Setlk{Setlk: &Setlk{Ino: 9, Lock: ToLock(filled[posix.Lock]()), Wait: true}},
+		}}}},
+		{"getlk", &ToServer{Id: 6, Body: &ToServer_Call{Call: &Call{
+			Epoch: 2, Op: &Call_Getlk{Getlk: &Getlk{Ino: 9, Lock: ToLock(filled[posix.Lock]())}},
+		}}}},
+		{"unlock", &ToServer{Id: 6, Body: &ToServer_Call{Call: &Call{
+			Epoch: 2, Op: &Call_Unlock{Unlock: &Unlock{Ino: 9, Owner: 8, Kind: 1}},
+		}}}},
+		{"reclaim", &ToServer{Id: 6, Body: &ToServer_Call{Call: &Call{
+			Epoch: 2, Op: &Call_ReclaimLock{ReclaimLock: &ReclaimLock{Ino: 9, Lock: ToLock(filled[posix.Lock]())}},
+		}}}},
+		{"reclaimed", &ToServer{Id: 6, Body: &ToServer_Call{Call: &Call{Epoch: 2, Op: &Call_Reclaimed{Reclaimed: &Reclaimed{}}}}}},
+		{"locked", &ToClient{Id: 6, Body: &ToClient_Reply{Reply: &Reply{Count: 7, Lock: ToLock(filled[posix.Lock]())}}}},
 		{"hello", &ToServer{Body: &ToServer_Hello{Hello: &Hello{Version: 1, Mechanism: "SIMPLE", Proof: []byte("user1"), Session: 3, Secret: []byte("s")}}}},
 	} {
 		b, err := proto.MarshalOptions{Deterministic: true}.Marshal(c.msg)

@@ -82,7 +82,8 @@ func (s *Server) right(op string, h *proto.BlockHeader, want posix.OpenFlags) (p
 	if errno != 0 {
 		return id, posix.E(op, errno, errors.New("not a slice"))
 	}
-	if id.File != g.File {
+	// What is put is the file's own; what is read may be shared.
+	if id.File != g.File && (h.GetOp() != proto.BlockHeader_GET || !g.Reads(id.File)) {
 		return id, posix.E(op, posix.EACCES, fmt.Errorf("the capability is for file %d, not %d", g.File, id.File))
 	}
 	return id, nil

@@ -51,7 +51,7 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 
 // dispatch is long because there are many operations, each a line or two: what
 // they mean is the tree's.
-func (t *talk) dispatch(ctx context.Context, ns posix.Namespace, c *proto.Call, r *proto.Reply) (err error) {
+func (t *talk) dispatch(ctx context.Context, ns namespace.View, c *proto.Call, r *proto.Reply) (err error) {
 	attr := func(a posix.Attr, err error) error {
 		if err == nil {
 			r.Attr = proto.ToAttr(a)
@@ -94,17 +94,21 @@ func (t *talk) dispatch(ctx context.Context, ns posix.Namespace, c *proto.Call, 
 		return ns.Rename(ctx, posix.Ino(m.From), string(m.Name), posix.Ino(m.To), string(m.NewName), posix.RenameFlags(m.Flags))
 	case *proto.Call_Readdir:
 		m := op.Readdir
-		entries, err := ns.Readdir(ctx, posix.Ino(m.Dir), posix.Cookie(m.Cookie), int(min(m.Max, maxEntries)), m.Plus)
+		entries, err := ns.ReaddirBy(ctx, posix.Ino(m.Dir), posix.Handle(m.Handle), posix.Cookie(m.Cookie), int(min(m.Max, maxEntries)), m.Plus)
 		r.Entries = proto.ToDirents(entries)
 		return err
 	case *proto.Call_Create:
 		m := op.Create
 		o, err := ns.Create(ctx, posix.Ino(m.Dir), string(m.Name), posix.Mode(m.Mode), posix.Mode(m.Umask), posix.Handle(m.Handle), posix.OpenFlags(m.Flags))
-		return t.opened(r, o, m.Handle, m.Flags, err)
+		return t.opened(ctx, ns, r, o, m.Handle, m.Flags, err)
+	case *proto.Call_Tmpfile:
+		m := op.Tmpfile
+		o, err := ns.Tmpfile(ctx, posix.Ino(m.Dir), posix.Mode(m.Mode), posix.Mode(m.Umask), posix.Handle(m.Handle), posix.OpenFlags(m.Flags))
+		return t.opened(ctx, ns, r, o, m.Handle, m.Flags, err)
 	case *proto.Call_Open:
 		m := op.Open
 		o, err := ns.Open(ctx, posix.Ino(m.Ino), posix.Handle(m.Handle), posix.OpenFlags(m.Flags))
-		return t.opened(r, o, m.Handle, m.Flags, err)
+		return t.opened(ctx, ns, r, o, m.Handle, m.Flags, err)
 	case *proto.Call_Close:
 		return ns.Close(ctx, posix.Handle(op.Close.Handle))
 	case *proto.Call_Layout:
@@ -121,6 +125,14 @@ func (t *talk) dispatch(ctx context.Context, ns posix.Namespace, c *proto.Call, 
 			return err
 		}
 		return attr(ns.Commit(ctx, h, commit))
+	case *proto.Call_Allocate:
+		m := op.Allocate
+		return attr(ns.Allocate(ctx, posix.Handle(m.Handle), posix.AllocMode(m.Mode), m.Off, m.Length))
+	case *proto.Call_CopyRange:
+		m := op.CopyRange
+		n, a, err := ns.CopyRange(ctx, posix.Handle(m.From), m.Off, posix.Handle(m.To), m.ToOff, m.Length)
+		r.Count = n
+		return attr(a, err)
 	case *proto.Call_Getxattr:
 		r.Value, err = ns.Getxattr(ctx, posix.Ino(op.Getxattr.Ino), string(op.Getxattr.Name))
 		return err
@@ -142,18 +154,18 @@ func (t *talk) dispatch(ctx context.Context, ns posix.Namespace, c *proto.Call, 
 	case *proto.Call_Reclaim:
 		return t.reclaim(ctx, op.Reclaim.Ticket)
 	}
-	return posix.E("call", posix.ENOSYS, errors.New("this server does not know the call"))
+	return t.dispatchLock(ctx, ns, c, r)
 }
 
 // opened adds to an open file what only the server can sign: the capability to
 // its blocks, and the ticket that opens it again after a restart.
-func (t *talk) opened(r *proto.Reply, o posix.Opened, handle uint64, flags uint32, err error) error {
+func (t *talk) opened(ctx context.Context, ns namespace.View, r *proto.Reply, o posix.Opened, handle uint64, flags uint32, err error) error {
 	if err != nil {
 		return err
 	}
 	g := capability.Grant{
 		Session: uint64(t.sess.ID), Epoch: t.epoch, File: o.Attr.Ino,
-		Handle: posix.Handle(handle), Rights: posix.OpenFlags(flags),
+		Handle: posix.Handle(handle), Rights: posix.OpenFlags(flags), UID: ns.UID(),
 	}
 	g.Kind = capability.Ticket
 	ticket := t.s.ring.Seal(g)
@@ -171,7 +183,7 @@ func (t *talk) reclaim(ctx context.Context, ticket []byte) error {
 	if err != nil || g.Session != uint64(t.sess.ID) {
 		return posix.E("reclaim", posix.EACCES, errors.Join(err, errors.New("not a ticket of this session")))
 	}
-	return t.s.tree.Reopen(ctx, namespace.SessionID(t.sess.ID), g.File, g.Handle, g.Rights&^posix.OpenTrunc)
+	return t.s.tree.Reopen(ctx, namespace.SessionID(t.sess.ID), g.UID, g.File, g.Handle, g.Rights&^posix.OpenTrunc)
 }
 
 // stored answers EAGAIN if a block that the commit names is not in the store:

@@ -17,7 +17,10 @@ type Namespace struct {
 	cred posix.Cred
 }
 
-var _ posix.Namespace = Namespace{}
+var (
+	_ posix.Namespace = Namespace{}
+	_ posix.Locks     = Namespace{}
+)
 
 // As binds the session's namespace to a caller, which a session that is not
 // trusted ignores: there every caller is the principal.
@@ -109,7 +112,11 @@ func (n Namespace) Rename(ctx context.Context, from posix.Ino, name string, to p
 }
 
 func (n Namespace) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, limit int, plus bool) ([]posix.Dirent, error) {
-	m := &proto.Readdir{Dir: uint64(dir), Cookie: uint64(from), Max: uint32(max(limit, 0)), Plus: plus}
+	return n.ReaddirBy(ctx, dir, 0, from, limit, plus)
+}
+
+func (n Namespace) ReaddirBy(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, limit int, plus bool) ([]posix.Dirent, error) {
+	m := &proto.Readdir{Dir: uint64(dir), Handle: uint64(h), Cookie: uint64(from), Max: uint32(max(limit, 0)), Plus: plus}
 	r, err := n.ask(ctx, "readdir", &proto.Call{Op: &proto.Call_Readdir{Readdir: m}})
 	return proto.FromDirents(r.GetEntries()), err
 }
@@ -118,6 +125,12 @@ func (n Namespace) Create(ctx context.Context, dir posix.Ino, name string, mode,
 	m := &proto.Create{Dir: uint64(dir), Name: []byte(name), Mode: uint32(mode), Umask: uint32(umask), Handle: uint64(h), Flags: uint32(flags)}
 	r, err := n.tell(ctx, "create", &proto.Call{Op: &proto.Call_Create{Create: m}})
 	return opened("create", r, err)
+}
+
+func (n Namespace) Tmpfile(ctx context.Context, dir posix.Ino, mode, umask posix.Mode, h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {
+	m := &proto.Tmpfile{Dir: uint64(dir), Mode: uint32(mode), Umask: uint32(umask), Handle: uint64(h), Flags: uint32(flags)}
+	r, err := n.tell(ctx, "tmpfile", &proto.Call{Op: &proto.Call_Tmpfile{Tmpfile: m}})
+	return opened("tmpfile", r, err)
 }
 
 // Open changes something only with O_TRUNC; opening twice under one handle is
@@ -147,6 +160,18 @@ func (n Namespace) Layout(ctx context.Context, h posix.Handle, off, length uint6
 
 func (n Namespace) Commit(ctx context.Context, h posix.Handle, c posix.Commit) (posix.Attr, error) {
 	return attr(n.tell(ctx, "commit", &proto.Call{Op: &proto.Call_Commit{Commit: proto.ToCommit(h, c)}}))
+}
+
+func (n Namespace) Allocate(ctx context.Context, h posix.Handle, mode posix.AllocMode, off, length uint64) (posix.Attr, error) {
+	m := &proto.Allocate{Handle: uint64(h), Mode: uint32(mode), Off: off, Length: length}
+	return attr(n.tell(ctx, "allocate", &proto.Call{Op: &proto.Call_Allocate{Allocate: m}}))
+}
+
+func (n Namespace) CopyRange(ctx context.Context, from posix.Handle, off uint64, to posix.Handle, toOff, length uint64) (uint64, posix.Attr, error) {
+	m := &proto.CopyRange{From: uint64(from), Off: off, To: uint64(to), ToOff: toOff, Length: length}
+	r, err := n.tell(ctx, "copyrange", &proto.Call{Op: &proto.Call_CopyRange{CopyRange: m}})
+	a, err := attr(r, err)
+	return r.GetCount(), a, err
 }
 
 func (n Namespace) Getxattr(ctx context.Context, ino posix.Ino, name string) ([]byte, error) {

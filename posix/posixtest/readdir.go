@@ -125,16 +125,27 @@ func testReaddirPermission(e *env) {
 		e.is("entry", ents[0].Attr, posix.Attr{Ino: f, Mode: posix.TypeReg})
 	}
 
-	// A directory that is open stays readable, for whoever opened it.
-	h := e.handle()
+	// A directory that is open stays readable through its handle, and through
+	// nothing else.
+	h, search := e.handle(), e.handle()
 	_, err = e.as(alice).Open(e.ctx, d, h, rd|dir)
 	e.ok(err)
 	e.chmod(d, 0)
-	_, err = e.as(alice).Readdir(e.ctx, d, 0, 10, false)
-	e.ok(err)
-	_, err = e.as(eve).Readdir(e.ctx, d, 0, 10, false)
-	e.no("by another", posix.EACCES, err)
+	for _, c := range []struct {
+		what string
+		want posix.Errno
+		dir  posix.Ino
+		h    posix.Handle
+	}{
+		{"by its handle", 0, d, h},
+		{"without", posix.EACCES, d, 0},
+		{"by the handle of another directory", posix.EBADF, 1, h},
+		{"by a handle that is none", posix.EBADF, d, search},
+	} {
+		_, err = e.as(alice).ReaddirBy(e.ctx, c.dir, c.h, 0, 10, false)
+		e.either(c.what, c.want, err)
+	}
 	e.ok(e.as(alice).Close(e.ctx, h))
-	_, err = e.as(alice).Readdir(e.ctx, d, 0, 10, false)
-	e.no("when closed", posix.EACCES, err)
+	_, err = e.as(alice).ReaddirBy(e.ctx, d, h, 0, 10, false)
+	e.no("when closed", posix.EBADF, err)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"errors"
+	"reflect"
 	"testing"
 	"time"
 
@@ -26,14 +27,21 @@ func newRing(t testing.TB, numbers ...uint32) Ring {
 
 var grant = Grant{
 	Kind: Capability, Session: 7, Epoch: 3, File: 42, Handle: 9,
-	Rights: posix.OpenRead | posix.OpenWrite, Expires: now.Add(time.Hour),
+	Rights: posix.OpenRead | posix.OpenWrite, Expires: now.Add(time.Hour), UID: 1000, Origins: []posix.Ino{41, 1 << 60},
 }
 
 func TestOpenAnswersWhatWasSealed(t *testing.T) {
 	r := newRing(t, 1)
-	got, err := r.Open(Capability, r.Seal(grant), now)
-	if err != nil || got != grant {
-		t.Fatalf("Open = %+v, %v; want %+v", got, err, grant)
+	for n := range MaxOrigins + 1 {
+		want := grant
+		want.Origins = nil
+		for i := range n {
+			want.Origins = append(want.Origins, posix.Ino(100+i))
+		}
+		got, err := r.Open(Capability, r.Seal(want), now)
+		if err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("Open = %+v, %v; want %+v", got, err, want)
+		}
 	}
 }
 
@@ -52,7 +60,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"expired", ErrExpired, r, Capability, token, now.Add(time.Hour)},
 		{"empty", ErrForged, r, Capability, nil, now},
-		{"cut short", ErrForged, r, Capability, token[:TokenSize-1], now},
+		{"cut short", ErrForged, r, Capability, token[:len(token)-1], now},
 		{"longer", ErrForged, r, Capability, append(bytes.Clone(token), 0), now},
 		{"another server's key of the same number", ErrForged, newRing(t, 1), Capability, token, now},
 		{"a key that is gone", ErrForged, newRing(t, 2), Capability, token, now},
@@ -63,6 +71,26 @@ func TestRefused(t *testing.T) {
 	} {
 		if _, err := c.ring.Open(c.kind, c.token, c.at); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+// A token has exactly the origins it says: not one more by its length.
+func TestOriginsAreCounted(t *testing.T) {
+	r := newRing(t, 1)
+	for _, n := range []byte{0, 1, 3, MaxOrigins + 1, 255} {
+		bad := r.Seal(grant)
+		bad[54] = n
+		if _, err := r.Open(Capability, bad, now); !errors.Is(err, ErrForged) {
+			t.Errorf("two origins, said to be %d: %v", n, err)
+		}
+	}
+	for _, c := range []struct {
+		want bool
+		file posix.Ino
+	}{{true, 42}, {true, 41}, {true, 1 << 60}, {false, 43}, {false, 0}} {
+		if got := grant.Reads(c.file); got != c.want {
+			t.Errorf("reads file %d: %v, want %v", c.file, got, c.want)
 		}
 	}
 }

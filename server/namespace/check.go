@@ -191,14 +191,9 @@ func (v View) mayOpen(n *inode, flags posix.OpenFlags) error {
 	return v.may(n, want)
 }
 
-// mayReaddir asks for the listing of d. A handle that the caller opened for
-// reading is as good as the bit: a directory that is open stays readable.
-func (v View) mayReaddir(d *inode) error {
-	if v.t.opens.reads(v.sess, d.Ino, v.cred.UID) {
-		return nil
-	}
-	return v.may(d, posix.MayRead)
-}
+// mayReaddir asks for the listing of d, of those who have no handle of it: a
+// directory that is open stays readable.
+func (v View) mayReaddir(d *inode) error { return v.may(d, posix.MayRead) }
 
 // mayXattr asks for reading (MayRead) or changing (MayWrite) an attribute of
 // the given class: xattr_permission, cap_inode_setxattr.

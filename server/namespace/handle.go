@@ -185,13 +185,14 @@ func (v View) Close(_ context.Context, h posix.Handle) error {
 }
 
 // Reopen gives session s back a handle that it had before the server was
-// restarted. Nothing is asked: the server has proof that the session had it.
-// Until Recovered, that holds for inodes without a name too.
-func (t *Tree) Reopen(ctx context.Context, s SessionID, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) error {
+// restarted, on behalf of uid, who had opened it. Nothing is asked: the server
+// has proof that the session had it. Until Recovered, that holds for inodes
+// without a name too.
+func (t *Tree) Reopen(ctx context.Context, s SessionID, uid posix.UID, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) error {
 	if err := checkOpen(h, flags); err != nil {
 		return wrap("reopen", err)
 	}
-	_, err := t.As(posix.Cred{}).In(s).adopt(ctx, ino, h, flags)
+	_, err := t.As(posix.Cred{UID: uid}).In(s).adopt(ctx, ino, h, flags)
 	return wrap("reopen", err)
 }
 

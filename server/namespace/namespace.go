@@ -121,6 +121,9 @@ func (t *Tree) As(c posix.Cred) View { return View{t: t, cred: c} }
 // In says in which session the caller acts: whose handles are meant.
 func (v View) In(s SessionID) View { v.sess = s; return v }
 
+// UID is the caller's.
+func (v View) UID() posix.UID { return v.cred.UID }
+
 // Once makes the next changing method of the view happen once however often
 // it is sent: the session's slot remembers, in the same transaction, that seq
 // was applied and what it made. The same seq again changes nothing and answers

@@ -21,7 +21,7 @@ func TestOnceOverCrash(t *testing.T) {
 	f := create(t, tr.As(super).In(9), "f", h)
 	restart := func() {
 		tr = open(t, disk.Open(), Config{})
-		ok(t, tr.Reopen(ctx, 9, f, h, posix.OpenRead|posix.OpenWrite))
+		ok(t, tr.Reopen(ctx, 9, 0, f, h, posix.OpenRead|posix.OpenWrite))
 	}
 	ext := func(id byte) posix.Commit {
 		s := posix.Slice{File: f, ID: posix.SliceID{id}, Len: 10}

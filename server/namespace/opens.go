@@ -151,21 +151,6 @@ func (o *opens) get(s SessionID, h posix.Handle) (openFile, error) {
 	return f, nil
 }
 
-// reads reports whether uid has dir open for reading in the session.
-func (o *opens) reads(s SessionID, dir posix.Ino, uid posix.UID) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if n := o.nodes[dir]; n == nil || n.handles == 0 {
-		return false
-	}
-	for _, f := range o.sessions[s] {
-		if f.ino == dir && f.uid == uid && f.may(posix.OpenRead) {
-			return true
-		}
-	}
-	return false
-}
-
 func (o *opens) close(s SessionID, h posix.Handle) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

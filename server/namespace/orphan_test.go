@@ -59,10 +59,10 @@ func TestOrphansOverCrash(t *testing.T) {
 	}
 	_, err := v.Open(t.Context(), kept, 5, posix.OpenRead) // that is no reclaim
 	no(t, posix.ESTALE, err)
-	ok(t, tr.Reopen(t.Context(), 1, kept, 1, posix.OpenRead|posix.OpenWrite))
-	no(t, posix.ESTALE, tr.Reopen(t.Context(), 1, 1<<40, 9, posix.OpenRead))
+	ok(t, tr.Reopen(t.Context(), 1, 0, kept, 1, posix.OpenRead|posix.OpenWrite))
+	no(t, posix.ESTALE, tr.Reopen(t.Context(), 1, 0, 1<<40, 9, posix.OpenRead))
 	tr.Recovered()
-	no(t, posix.ESTALE, tr.Reopen(t.Context(), 1, left, 2, posix.OpenRead))
+	no(t, posix.ESTALE, tr.Reopen(t.Context(), 1, 0, left, 2, posix.OpenRead))
 	if n := reclaimAll(t, tr); n != 11 {
 		t.Errorf("did %d, want 10 extents and an inode", n)
 	}
@@ -92,7 +92,7 @@ func TestUnlinkInGrace(t *testing.T) {
 	f := create(t, v, "f", 1)
 	tr := open(t, disk.Open(), Config{})
 	ok(t, tr.As(super).In(2).Unlink(t.Context(), 1, "f"))
-	ok(t, tr.Reopen(t.Context(), 1, f, 1, posix.OpenRead))
+	ok(t, tr.Reopen(t.Context(), 1, 0, f, 1, posix.OpenRead))
 	tr.Recovered()
 	reclaimAll(t, tr)
 	a, err := tr.As(super).Getattr(t.Context(), f)

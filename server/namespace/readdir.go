@@ -17,9 +17,20 @@ import (
 //
 // With plus but without search permission on dir, Attr has no more than
 // without plus: its Nlink is 0 then, as of no entry that is there.
-func (v View) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, max int, plus bool) (ents []posix.Dirent, err error) {
+func (v View) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
+	return v.ReaddirBy(ctx, dir, 0, from, max, plus)
+}
+
+// ReaddirBy is Readdir with the right of handle h, if that is not 0.
+func (v View) ReaddirBy(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, max int, plus bool) (ents []posix.Dirent, err error) {
 	if max <= 0 {
 		return nil, posix.E("readdir", posix.EINVAL, nil)
+	}
+	if h != 0 {
+		f, err := v.t.opens.get(v.sess, h)
+		if err != nil || f.ino != dir || !f.may(posix.OpenRead|posix.OpenDir) {
+			return nil, posix.E("readdir", posix.EBADF, nil)
+		}
 	}
 	err = v.view(ctx, "readdir", func(s *snap) error {
 		d, err := s.inode(dir)
@@ -29,8 +40,10 @@ func (v View) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, max
 		if !d.Mode.IsDir() {
 			return posix.ENOTDIR
 		}
-		if err := v.mayReaddir(d); err != nil {
-			return err
+		if h == 0 {
+			if err := v.mayReaddir(d); err != nil {
+				return err
+			}
 		}
 		if d.Nlink == 0 {
 			return nil // removed, and held open: not even the dots
