@@ -47,6 +47,7 @@ type talk struct {
 
 	mu    sync.Mutex
 	calls map[uint64]context.CancelFunc
+	over  bool // the stream is at its end
 
 	recalls chan namespace.Change
 	overrun chan struct{}
@@ -83,17 +84,6 @@ func remote(ctx context.Context) string {
 		return "unknown"
 	}
 	return ch.Remote.String()
-}
-
-// receive is the next message, or an error when the stream ends, is fenced off
-// or the server shuts down: gRPC itself waits on the stream alone.
-func (t *talk) receive(in <-chan *proto.ToServer) (*proto.ToServer, bool) {
-	select {
-	case m, ok := <-in:
-		return m, ok
-	case <-t.ctx.Done():
-		return nil, false
-	}
 }
 
 func (t *talk) handshake() (*proto.Welcome, error) {
@@ -155,38 +145,38 @@ func (t *talk) serve() error {
 		delete(t.s.talks, t)
 		t.s.mu.Unlock()
 	}()
-	in := make(chan *proto.ToServer)
-	go func() {
-		defer close(in)
-		for {
-			m := new(proto.ToServer)
-			if t.st.RecvMsg(m) != nil {
-				return
-			}
-			select {
-			case in <- m:
-			case <-t.ctx.Done():
-				return
-			}
-		}
-	}()
+	// gRPC waits on the stream alone, so the calls are received beside this
+	// goroutine, which returns when it is told to, and that ends the stream.
+	heard := make(chan error, 1)
 	var running sync.WaitGroup
+	go func() { heard <- t.listen(&running) }()
 	running.Go(t.recall)
-	defer running.Wait()
-	defer t.end()
+	var err error
+	select {
+	case <-t.ctx.Done():
+	case err = <-heard:
+	}
+	t.end()
+	t.mu.Lock()
+	t.over = true // no call begins any more
+	t.mu.Unlock()
+	running.Wait()
+	return err
+}
+
+// listen begins each call that comes, until the stream ends or says bye.
+func (t *talk) listen(running *sync.WaitGroup) error {
 	room := make(chan struct{}, slots)
 	for {
-		m, ok := t.receive(in)
-		if !ok {
-			return nil
+		m := new(proto.ToServer)
+		if err := t.st.RecvMsg(m); err != nil || t.ctx.Err() != nil {
+			return nil // the mount has gone, or was overtaken
 		}
 		switch b := m.Body.(type) {
 		case *proto.ToServer_Call:
 			room <- struct{}{} // calls under way end by themselves, so this does too
-			ctx := t.begin(m.Id)
-			running.Go(func() {
+			t.begin(m.Id, running, func(ctx context.Context) {
 				defer func() { <-room }()
-				defer t.finish(m.Id)
 				t.answer(ctx, m.Id, b.Call)
 			})
 		case *proto.ToServer_Cancel:
@@ -200,12 +190,20 @@ func (t *talk) serve() error {
 	}
 }
 
-func (t *talk) begin(id uint64) context.Context {
+// begin runs a call beside the others, unless the stream is over.
+func (t *talk) begin(id uint64, running *sync.WaitGroup, f func(context.Context)) {
 	ctx, cancel := context.WithCancel(t.ctx)
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		cancel()
+		return
+	}
 	t.calls[id] = cancel
-	t.mu.Unlock()
-	return ctx
+	running.Go(func() {
+		defer t.finish(id)
+		f(ctx)
+	})
 }
 
 // finish ends the context of a call: it is answered, or the client wants no answer.

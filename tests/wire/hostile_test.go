@@ -19,7 +19,7 @@ import (
 
 // peer is a client that says whatever it likes.
 type peer struct {
-	t  *testing.T
+	t  testing.TB
 	st grpc.ClientStream
 	id uint64
 	w  *proto.Welcome

@@ -25,13 +25,14 @@ import (
 
 // house is a server that can be restarted over the same stores.
 type house struct {
-	t      *testing.T
+	t      testing.TB
 	engine engine.Engine
 	blocks chunk.Store
 	auth   server.Auth
 	certs  *certs.Store // of the server
 	mount  *certs.Store // of a client with a certificate
-	addr   string
+	addr   string // through the proxy
+	direct string
 
 	srv   *server.Server
 	proxy *proxy
@@ -40,7 +41,7 @@ type house struct {
 
 var root = posix.Cred{Super: true}
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	dir := t.TempDir()
 	ca, err := certs.Open(dir, nil)
@@ -61,7 +62,7 @@ func newHouse(t *testing.T) *house {
 	return h
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -81,8 +82,8 @@ func (h *house) start() {
 	if h.proxy == nil {
 		h.proxy = newProxy(h.t)
 	}
-	h.addr = h.proxy.addr
-	h.proxy.to(l.Addr().String())
+	h.addr, h.direct = h.proxy.addr, l.Addr().String()
+	h.proxy.to(h.direct)
 	h.done = make(chan error, 1)
 	go func(s *server.Server, done chan error) { done <- s.Serve(l) }(h.srv, h.done)
 }
@@ -123,7 +124,7 @@ type proxy struct {
 	live map[net.Conn]struct{}
 }
 
-func newProxy(t *testing.T) *proxy {
+func newProxy(t testing.TB) *proxy {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	p := &proxy{addr: l.Addr().String(), live: map[net.Conn]struct{}{}}
