@@ -320,7 +320,7 @@ type Namespace interface {
 	// It answers how many bytes were copied, fewer than asked at the end of
 	// the file or where there is much to share, and the attributes of the file
 	// that was written to. EBADF, EINVAL for ranges of one file that overlap,
-	// EISDIR, EOVERFLOW, EFBIG; EXDEV where it can't be done without copying.
+	// EISDIR, EOVERFLOW; EXDEV where it can't be done without copying.
 	CopyRange(ctx context.Context, from Handle, off uint64, to Handle, toOff, length uint64) (n uint64, a Attr, err error)
 
 	// The extended attributes of xattr(7). ENODATA, EEXIST, ERANGE, E2BIG,

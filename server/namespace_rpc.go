@@ -169,6 +169,13 @@ func (t *talk) opened(ctx context.Context, ns namespace.View, r *proto.Reply, o 
 	}
 	g.Kind = capability.Ticket
 	ticket := t.s.ring.Seal(g)
+	if o.Attr.Mode.IsReg() {
+		// Asked after the layout was read, so that it covers what that names,
+		// unless the file was cut since: then EACCES makes the client ask anew.
+		if g.Origins, err = t.s.tree.Origins(ctx, o.Attr.Ino); err != nil {
+			return err
+		}
+	}
 	g.Kind, g.Expires = capability.Capability, t.s.c.Now().Add(t.s.c.CapabilityLife)
 	o.Capability = t.s.ring.Seal(g)
 	r.Opened = proto.ToOpened(o)

@@ -132,14 +132,20 @@ func (x *txn) commit(n *inode, c posix.Commit) error {
 			return err
 		}
 	}
-	if n.Mtime = c.Mtime; c.Mtime == (posix.Time{}) {
-		n.Mtime = x.now
+	x.wrote(n)
+	if c.Mtime != (posix.Time{}) {
+		n.Mtime = c.Mtime
 	}
+	return nil
+}
+
+// wrote does to n what goes with every change of its bytes by a write.
+func (x *txn) wrote(n *inode) {
+	n.Mtime = x.now
 	n.Mode = x.v.written(n)
 	x.dropCaps(n)
 	x.touch(n)
 	x.told(ChangeAttr|ChangeData, n)
-	return nil
 }
 
 // lay puts e over what the file is made of. What lies at or beyond the size
@@ -255,7 +261,7 @@ func (x *txn) flushRefs() {
 			x.tx.Put(sliceKey(keyRef, s.Slice), ref{s.count, s.Len}.encode())
 		case s.count == 0:
 			x.tx.Delete(sliceKey(keyRef, s.Slice))
-			x.tx.Put(sliceKey(keyFreed, s.Slice), encodeFreed(s.Len))
+			x.tx.Put(sliceKey(keyFreed, s.Slice), freed{s.Len, uint64(max(x.now.Sec, 1))}.encode())
 		}
 	}
 }
@@ -268,6 +274,9 @@ func (x *txn) resize(n *inode, size uint64) error {
 		}
 	}
 	n.Size = size
+	if size == 0 {
+		n.origins = nil
+	}
 	return nil
 }
 

@@ -181,24 +181,30 @@ func (v View) make(ctx context.Context, o op, dir posix.Ino, name string, mode, 
 
 // create makes inode ino like as, and names it in d.
 func (x *txn) create(d *inode, name string, ino posix.Ino, mode, umask posix.Mode, as inode) (*inode, error) {
+	n, err := x.born(d, ino, mode, umask, as)
+	if err != nil {
+		return nil, err
+	}
+	if n.Mode.IsDir() {
+		n.Nlink, n.parent = 2, d.Ino
+		d.Nlink++
+	}
+	x.name(d, name, n)
+	x.toldEntry(0, d, name, n)
+	return n, nil
+}
+
+// born makes inode ino like as, with the rights that d hands down.
+func (x *txn) born(d *inode, ino posix.Ino, mode, umask posix.Mode, as inode) (*inode, error) {
 	n := &as
 	n.Ino, n.Gen, n.Nlink = ino, x.t.gen, 1
 	n.Mode, n.GID = x.v.fresh(d, mode, umask)
 	n.UID = x.v.cred.UID
 	n.Atime, n.Mtime, n.Btime = x.now, x.now, x.now
 	x.touch(n)
-	if n.Mode.IsDir() {
-		n.Nlink, n.parent = 2, d.Ino
-		d.Nlink++
-	}
 	x.inodes = append(x.inodes, n)
 	x.made++
-	if err := x.addFile(ino, +1); err != nil {
-		return nil, err
-	}
-	x.name(d, name, n)
-	x.toldEntry(0, d, name, n)
-	return n, nil
+	return n, x.addFile(ino, +1)
 }
 
 // name puts an entry that is not there; d's link count is the caller's to set.
@@ -217,8 +223,15 @@ func (x *txn) unname(d *inode, name string) {
 	x.touch(d)
 }
 
-// Link answers ENOENT for an inode that lives on without a name.
+// Link answers ENOENT for an inode that lives on without a name, but for one
+// that Tmpfile made and somebody has open: that has never had a name. It is
+// pinned meanwhile as by an open, lest the sweep begins with it.
 func (v View) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.Attr, error) {
+	if err := v.t.opens.pin(ctx, ino); err != nil {
+		return posix.Attr{}, wrap("link", err)
+	}
+	defer v.t.opens.unpin(ino)
+	held := v.t.opens.held(ino)
 	a, _, err := v.update(ctx, opLink, func(x *txn) (*inode, error) {
 		n, err := x.inode(ino)
 		if err != nil {
@@ -230,12 +243,16 @@ func (v View) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.
 			return nil, err
 		case n.Mode.IsDir():
 			return nil, posix.EPERM
-		case n.Nlink == 0:
+		case n.Nlink == 0 && !(n.tmp && held):
 			return nil, posix.ENOENT
 		case n.Nlink >= posix.LinkMax:
 			return nil, posix.EMLINK
 		}
+		if n.Nlink == 0 {
+			x.tx.Delete(orphanKey(ino))
+		}
 		n.Nlink++
+		n.tmp = false
 		x.touch(n)
 		x.name(d, name, n)
 		x.toldEntry(ChangeAttr, d, name, n)
@@ -289,17 +306,13 @@ func (v View) Rmdir(ctx context.Context, dir posix.Ino, name string) error {
 	return err
 }
 
-// empty answers ENOTEMPTY for a directory that has an entry.
+// empty answers ENOTEMPTY for a directory that has an entry. The size tells:
+// a look for the first entry could go through many that were removed.
 func (s *snap) empty(d *inode) error {
-	some := false
-	err := s.r.Scan(entriesFrom(d.Ino, 0), key8(keyEntry, uint64(d.Ino)+1), func(_, _ []byte) bool {
-		some = true
-		return false
-	})
-	if some && err == nil {
-		err = posix.ENOTEMPTY
+	if d.Size > 0 {
+		return posix.ENOTEMPTY
 	}
-	return err
+	return nil
 }
 
 // unlinked counts a name of n less. The last one takes the inode with it: at

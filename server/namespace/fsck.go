@@ -200,6 +200,9 @@ func (c *checker) extent(ino posix.Ino, end uint64, v []byte) {
 		c.bad("extent [%d, %d) of inode %d, which is no file", e.Off, end, ino)
 		return
 	}
+	if _, known := slices.BinarySearch(n.origins, e.Slice.File); e.Slice.File != ino && !known {
+		c.bad("extent [%d, %d) of inode %d is of a slice of file %d, which is no origin of it", e.Off, end, ino, e.Slice.File)
+	}
 	if e.Off < n.end {
 		c.bad("extent [%d, %d) of inode %d begins before %d, where another ends", e.Off, end, ino, n.end)
 	}

@@ -70,7 +70,7 @@ func TestFsckFinds(t *testing.T) {
 			tx.Put(sliceKey(keyRef, id), ref{2, 100}.encode())
 		}},
 		{"freed and named", 3, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) {
-			tx.Put(sliceKey(keyFreed, id), encodeFreed(100))
+			tx.Put(sliceKey(keyFreed, id), freed{len: 100, at: 1}.encode())
 		}},
 		{"xattr", 9, func(_ *testing.T, tx engine.Tx, _ *Tree, ino posix.Ino) { tx.Put(xattrKey(ino, "user.a"), nil) }},
 		{"of stripe 3, counted 4", 3, func(_ *testing.T, tx engine.Tx, _ *Tree, ino posix.Ino) {

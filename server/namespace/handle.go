@@ -71,12 +71,17 @@ func (v View) create(ctx context.Context, dir posix.Ino, name string, mode, umas
 		res, err = v.adopt(ctx, a.Ino, h, flags)
 	default:
 		res = posix.Opened{Attr: a, LayoutEnd: posix.FileSizeMax}
-		err = v.t.opens.add(v.sess, h, openFile{ino, flags, v.cred.UID}, false, false)
+		err = v.t.opens.add(v.sess, h, v.openFile(ino, flags), false, false)
 	}
 	if err != nil {
 		return 0, posix.Opened{}, wrap("create", err)
 	}
 	return 0, res, nil
+}
+
+// openFile is ino as the view opens it. What flags do but once is left out.
+func (v View) openFile(ino posix.Ino, flags posix.OpenFlags) openFile {
+	return openFile{ino, flags &^ (posix.OpenTrunc | posix.OpenExcl), v.cred.UID}
 }
 
 // checkOpen answers EINVAL for an open that no client sends.
@@ -85,6 +90,55 @@ func checkOpen(h posix.Handle, flags posix.OpenFlags) error {
 		return posix.EINVAL
 	}
 	return nil
+}
+
+// Tmpfile asks what a create in dir would. The inode is an orphan from its
+// first moment, and pinned before it exists.
+func (v View) Tmpfile(ctx context.Context, dir posix.Ino, mode, umask posix.Mode, h posix.Handle, flags posix.OpenFlags) (res posix.Opened, err error) {
+	if err := checkOpen(h, flags); err != nil || flags&posix.OpenWrite == 0 {
+		return res, posix.E("tmpfile", posix.EINVAL, err)
+	}
+	ino, err := v.t.inos.next(ctx, v.t)
+	if err == nil {
+		err = v.t.opens.pin(ctx, ino)
+	}
+	if err != nil {
+		return res, wrap("tmpfile", err)
+	}
+	a, again, err := v.update(ctx, opTmpfile, func(x *txn) (*inode, error) {
+		d, err := x.inode(dir)
+		switch {
+		case err != nil:
+			return nil, err
+		case !d.Mode.IsDir():
+			return nil, posix.ENOTDIR
+		case d.Nlink == 0:
+			return nil, posix.ENOENT
+		}
+		if err := v.mayMake(d); err != nil {
+			return nil, err
+		}
+		x.tx.Put(orphanKey(ino), []byte{recordVersion})
+		n, err := x.born(d, ino, posix.TypeReg|mode.Perm(), umask, inode{tmp: flags&posix.OpenExcl == 0})
+		if err == nil {
+			n.Nlink = 0
+		}
+		return n, err
+	})
+	switch {
+	case err != nil:
+		v.t.opens.unpin(ino)
+	case again:
+		v.t.opens.unpin(ino)
+		res, err = v.adopt(ctx, a.Ino, h, flags)
+	default:
+		res = posix.Opened{Attr: a, LayoutEnd: posix.FileSizeMax}
+		err = v.t.opens.add(v.sess, h, v.openFile(ino, flags), false, false)
+	}
+	if err != nil {
+		return posix.Opened{}, wrap("tmpfile", err)
+	}
+	return res, nil
 }
 
 // Open answers EBADF if h is open for another inode or in another way.
@@ -98,6 +152,9 @@ func (v View) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags pos
 func (v View) open(ctx context.Context, o op, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (res posix.Opened, err error) {
 	if err := checkOpen(h, flags); err != nil {
 		return res, wrap("open", err)
+	}
+	if f, err := v.t.opens.get(v.sess, h); err == nil && f == v.openFile(ino, flags) {
+		return v.read(ctx, ino, flags, true)
 	}
 	if err := v.t.opens.pin(ctx, ino); err != nil {
 		return res, wrap("open", err)
@@ -114,7 +171,7 @@ func (v View) open(ctx context.Context, o op, ino posix.Ino, h posix.Handle, fla
 		v.t.opens.unpin(ino)
 		return posix.Opened{}, err
 	}
-	err = v.t.opens.add(v.sess, h, openFile{ino, flags, v.cred.UID}, res.Attr.Nlink == 0, again)
+	err = v.t.opens.add(v.sess, h, v.openFile(ino, flags), res.Attr.Nlink == 0, again)
 	if err != nil {
 		return posix.Opened{}, wrap("open", err)
 	}
@@ -174,7 +231,7 @@ func (v View) adopt(ctx context.Context, ino posix.Ino, h posix.Handle, flags po
 		v.t.opens.unpin(ino)
 		return res, err
 	}
-	return res, v.t.opens.add(v.sess, h, openFile{ino, flags, v.cred.UID}, res.Attr.Nlink == 0, true)
+	return res, v.t.opens.add(v.sess, h, v.openFile(ino, flags), res.Attr.Nlink == 0, true)
 }
 
 // Close forgets the handle. If it was the last of an inode without a name,

@@ -52,6 +52,10 @@ type Config struct {
 	// a petabyte, all free.
 	Usage func(context.Context) (total, free uint64, err error)
 
+	// FreedAge is for how long blocks that no file names any more are kept for
+	// readers whose layout is older; default 30 s, negative is none.
+	FreedAge time.Duration
+
 	// Root is what a fresh namespace's root gets. Mode 0 means 0755.
 	Root struct {
 		UID  posix.UID
@@ -146,6 +150,10 @@ func (c Config) withDefaults() Config {
 	if c.Usage == nil {
 		c.Usage = func(context.Context) (uint64, uint64, error) { return 1 << 50, 1 << 50, nil }
 	}
+	if c.FreedAge == 0 {
+		c.FreedAge = 30 * time.Second
+	}
+	c.FreedAge = max(c.FreedAge, 0)
 	if c.Root.Mode == 0 {
 		c.Root.Mode = 0o755
 	}

@@ -13,10 +13,13 @@ import (
 
 var super = posix.Cred{Super: true}
 
-// open opens a tree.
+// open opens a tree that frees at once, unless c says when.
 func open(t *testing.T, e engine.Engine, c Config) *Tree {
 	t.Helper()
 	c.Engine = e
+	if c.FreedAge == 0 {
+		c.FreedAge = -1
+	}
 	tr, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

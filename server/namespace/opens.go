@@ -151,6 +151,14 @@ func (o *opens) get(s SessionID, h posix.Handle) (openFile, error) {
 	return f, nil
 }
 
+// held reports whether there is a handle of ino, of any session.
+func (o *opens) held(ino posix.Ino) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n := o.nodes[ino]
+	return n != nil && n.handles > 0
+}
+
 func (o *opens) close(s SessionID, h posix.Handle) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -105,20 +105,25 @@ func (x *txn) reclaim(ino posix.Ino, max int) (did int, err error) {
 	return len(cut) + 1, x.erase(n)
 }
 
-// Freed answers at most max slices that no file names any more, in no order
-// of time. They stay listed until Forget. A reader with an older layout may
-// still ask for their blocks: it is up to the caller to wait for it.
+// Freed answers at most max slices that no file names any more, since
+// Config.FreedAge at least, so that readers with an older layout could go on.
+// They come in no order of time and stay listed until Forget.
 func (t *Tree) Freed(ctx context.Context, max int) (list []posix.Slice, err error) {
+	due := t.cfg.Now().Add(-t.cfg.FreedAge).Unix()
 	err = t.eng.View(ctx, func(r engine.Reader) error {
 		var bad error
 		err := r.Scan([]byte{keyFreed}, []byte{keyFreed + 1}, func(k, v []byte) bool {
 			if len(list) >= max {
 				return false
 			}
-			var s posix.Slice
-			if s.Len, bad = decodeFreed(v); bad != nil {
+			f, err := decodeFreed(v)
+			if bad = err; bad != nil {
 				return false
 			}
+			if int64(f.at) > due {
+				return true
+			}
+			s := posix.Slice{Len: f.len}
 			s.File = posix.Ino(first(k))
 			copy(s.ID[:], k[len(key8(0, 0)):])
 			list = append(list, s)

@@ -14,13 +14,14 @@ import (
 // re-encodes to the same bytes: there is one form of each value.
 //
 //	inode   1 flags mode nlink uid gid gen size alloc change atime mtime ctime btime
-//	        [rdev] [parent] [acl] [default acl] [target…]   as flags say, in this order
+//	        [rdev] [parent] [acl] [default acl]             as flags say, in this order
+//	        [n origin…] [target…]                           n origins, ascending
 //	entry   1 type:1 ino                                    type is mode >> 12
 //	extent  1 len from file slice:16 slice-len              its end is in the key
 //	ref     1 count slice-len
-//	freed   1 slice-len
+//	freed   1 slice-len | 2 slice-len second                when it was freed
 //	orphan  1
-//	reply   1 op:1 seq ino
+//	reply   1 op:1 seq ino [bytes]                          bytes of a copy
 //	files   count                                           likewise the ino of 'm'; no version
 //
 // An inode of a plain file takes about 47 bytes, an extent about 30.
@@ -35,6 +36,8 @@ const (
 	hasDefACL  // number of an interned default ACL
 	hasTarget  // of a symbolic link
 	hasCaps    // there is a security.capability, which a write must remove
+	hasOrigins // of a file that shares slices that were written for others
+	isTmp      // made without a name, and may be given one
 	knownFlags = 1<<iota - 1
 )
 
@@ -50,6 +53,10 @@ type inode struct {
 	// Numbers of interned ACLs; 0 is none. They are stored and carried, and
 	// checked once ACLs are.
 	acl, defACL uint32
+	// origins are the other files that slices of this one were written for,
+	// ascending: all that there are, and some that there were.
+	origins []posix.Ino
+	tmp     bool
 
 	dirty bool // to be written when the transaction ends
 	gone  bool // deleted by this transaction
@@ -62,6 +69,7 @@ func (n *inode) flags() (f uint64) {
 	}{
 		{n.Rdev != 0, hasRdev}, {n.parent != 0, hasParent}, {n.acl != 0, hasACL},
 		{n.defACL != 0, hasDefACL}, {n.target != "", hasTarget}, {n.caps, hasCaps},
+		{len(n.origins) > 0, hasOrigins}, {n.tmp, isTmp},
 	} {
 		if b.set {
 			f |= b.bit
@@ -85,6 +93,12 @@ func (n *inode) encode() []byte {
 	for _, o := range []uint64{uint64(n.Rdev), uint64(n.parent), uint64(n.acl), uint64(n.defACL)} {
 		if o != 0 {
 			b = binary.AppendUvarint(b, o)
+		}
+	}
+	if len(n.origins) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(n.origins)))
+		for _, o := range n.origins {
+			b = binary.AppendUvarint(b, uint64(o))
 		}
 	}
 	return append(b, n.target...)
@@ -114,10 +128,13 @@ func decodeInode(ino posix.Ino, b []byte) (*inode, error) {
 	if f&hasDefACL != 0 {
 		n.defACL = d.num32()
 	}
+	if f&hasOrigins != 0 {
+		n.origins = d.origins()
+	}
 	if f&hasTarget != 0 {
 		n.target = string(d.rest())
 	}
-	n.caps = f&hasCaps != 0
+	n.caps, n.tmp = f&hasCaps != 0, f&isTmp != 0
 	if f > knownFlags || f != n.flags() {
 		d.bad = true
 	}
@@ -188,33 +205,58 @@ func decodeRef(b []byte) (ref, error) {
 	return r, d.done("references", r.count)
 }
 
-func encodeFreed(n uint32) []byte {
-	return binary.AppendUvarint([]byte{recordVersion}, uint64(n))
+// freed is a slice that nobody names any more.
+type freed struct {
+	len uint32
+	at  uint64 // since when, in seconds since the epoch; 0 in records of version 1
 }
 
-func decodeFreed(b []byte) (uint32, error) {
+func (f freed) encode() []byte {
+	if f.at == 0 {
+		return binary.AppendUvarint([]byte{recordVersion}, uint64(f.len))
+	}
+	return binary.AppendUvarint(binary.AppendUvarint([]byte{freedVersion}, uint64(f.len)), f.at)
+}
+
+const freedVersion = 2
+
+func decodeFreed(b []byte) (freed, error) {
 	d := decoder{b: b}
-	d.version()
-	n := d.num32()
-	return n, d.done("freed slice of length", uint64(n))
+	v := d.byte()
+	f := freed{len: d.num32()}
+	if v == freedVersion {
+		f.at = d.num()
+	}
+	if v != recordVersion && (v != freedVersion || f.at == 0) {
+		d.bad = true
+	}
+	return f, d.done("freed slice of length", uint64(f.len))
 }
 
 // reply is the last change that a slot made.
 type reply struct {
-	op  op
-	seq uint64
-	ino posix.Ino // 0: the operation answers no inode
+	op    op
+	seq   uint64
+	ino   posix.Ino // 0: the operation answers no inode
+	bytes uint64    // of opCopyRange alone
 }
 
 func (r reply) encode() []byte {
 	b := binary.AppendUvarint([]byte{recordVersion, byte(r.op)}, r.seq)
-	return binary.AppendUvarint(b, uint64(r.ino))
+	b = binary.AppendUvarint(b, uint64(r.ino))
+	if r.op == opCopyRange {
+		b = binary.AppendUvarint(b, r.bytes)
+	}
+	return b
 }
 
 func decodeReply(b []byte) (reply, error) {
 	d := decoder{b: b}
 	d.version()
 	r := reply{op: op(d.byte()), seq: d.num(), ino: posix.Ino(d.num())}
+	if r.op == opCopyRange {
+		r.bytes = d.num()
+	}
 	return r, d.done("reply", r.seq)
 }
 
@@ -260,6 +302,25 @@ func (d *decoder) num32() uint32 {
 		d.bad = true
 	}
 	return uint32(x)
+}
+
+// origins is at least one, ascending, at most maxOrigins.
+func (d *decoder) origins() []posix.Ino {
+	n := d.num()
+	if n == 0 || n > maxOrigins {
+		d.bad = true
+		return nil
+	}
+	list := make([]posix.Ino, n)
+	last := posix.Ino(0)
+	for i := range list {
+		list[i] = posix.Ino(d.num())
+		if list[i] <= last {
+			d.bad = true
+		}
+		last = list[i]
+	}
+	return list
 }
 
 func (d *decoder) time() posix.Time {

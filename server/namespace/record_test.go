@@ -37,14 +37,11 @@ var (
 	inodeAgain  = again(func(b []byte) (*inode, error) { return decodeInode(7, b) })
 	entryAgain  = again(decodeEntry)
 	refAgain    = again(decodeRef)
+	freedAgain  = again(decodeFreed)
 	replyAgain  = again(decodeReply)
 	extentAgain = func(b []byte) ([]byte, error) {
 		e, err := decodeExtent(1<<20, b)
 		return encodeExtent(e), err
-	}
-	freedAgain = func(b []byte) ([]byte, error) {
-		n, err := decodeFreed(b)
-		return encodeFreed(n), err
 	}
 )
 
@@ -62,25 +59,35 @@ func records() []record {
 	link.Mode, link.Nlink, link.Size = posix.TypeLink|0o777, 1, 11
 	dev := &inode{caps: true}
 	dev.Mode, dev.Rdev, dev.Nlink = posix.TypeBlock|0o600, 0xfff00, 1
+	share := &inode{origins: []posix.Ino{3, 300}}
+	share.Mode, share.Nlink = posix.TypeReg|0o644, 1
+	tmp := &inode{tmp: true}
+	tmp.Mode = posix.TypeReg | 0o600
 	most := &inode{parent: math.MaxUint64, acl: math.MaxUint32, defACL: math.MaxUint32, target: "t", caps: true}
 	most.Attr = posix.Attr{
 		Gen: math.MaxUint64, Mode: math.MaxUint32, Nlink: math.MaxUint32, UID: math.MaxUint32, GID: math.MaxUint32,
 		Rdev: math.MaxUint32, Size: math.MaxUint64, Alloc: math.MaxUint64, Change: math.MaxUint64,
 		Atime: posix.Time{Sec: math.MinInt64, Nsec: 999999999}, Mtime: posix.Time{Sec: math.MaxInt64},
 	}
+	more := &inode{Attr: most.Attr, parent: most.parent, acl: most.acl, defACL: most.defACL, tmp: true, origins: []posix.Ino{1, math.MaxUint64}}
 	x := posix.Extent{Off: 1<<20 - 4096, Len: 4096, From: 100, Slice: posix.Slice{File: 7, ID: id, Len: 1 << 20}}
 	return []record{
 		{"inode of a file", file.encode(), inodeAgain},
 		{"inode of a directory with ACLs", dir.encode(), inodeAgain},
 		{"inode of a link", link.encode(), inodeAgain},
 		{"inode of a device with capabilities", dev.encode(), inodeAgain},
+		{"inode of a file that shares", share.encode(), inodeAgain},
+		{"inode of a file without a name", tmp.encode(), inodeAgain},
 		{"inode of nothing", (&inode{}).encode(), inodeAgain},
 		{"inode of the most", most.encode(), inodeAgain},
+		{"inode of the most, with origins", more.encode(), inodeAgain},
 		{"entry", entry{ino: 300, typ: posix.TypeDir}.encode(), entryAgain},
 		{"extent", encodeExtent(x), extentAgain},
 		{"ref", ref{count: 2, len: 1 << 20}.encode(), refAgain},
-		{"freed", encodeFreed(1 << 20), freedAgain},
+		{"freed", freed{len: 1 << 20}.encode(), freedAgain},
+		{"freed with its time", freed{len: 1 << 20, at: 1800000000}.encode(), freedAgain},
 		{"reply", reply{op: opMkdir, seq: 1 << 40, ino: 300}.encode(), replyAgain},
+		{"reply of a copy", reply{op: opCopyRange, seq: 2, ino: 300, bytes: 1 << 30}.encode(), replyAgain},
 		{"reply without an inode", reply{op: opUnlink, seq: 1}.encode(), replyAgain},
 	}
 }
@@ -129,7 +136,7 @@ func TestRecords(t *testing.T) {
 		if _, err := r.decode(append(r.bytes[:len(r.bytes):len(r.bytes)], 0)); err == nil && !strings.Contains(r.name, "link") && r.name != "inode of the most" {
 			t.Errorf("%s: decodes with a byte more", r.name)
 		}
-		for _, v := range []byte{0, recordVersion + 1, 0xff} {
+		for _, v := range []byte{0, freedVersion + 1, 0xff} {
 			b := append([]byte{v}, r.bytes[1:]...)
 			if _, err := r.decode(b); err == nil {
 				t.Errorf("%s: version %d decodes", r.name, v)
@@ -143,9 +150,22 @@ func TestRecords(t *testing.T) {
 	}
 }
 
+// ascending is the numbers from 1 to n, each of one byte, in hexadecimal.
+func ascending(n int) (s string) {
+	for i := range n {
+		s += fmt.Sprintf("%02x", i+1)
+	}
+	return s
+}
+
 func TestRecordsRefused(t *testing.T) {
 	for _, c := range []struct{ name, hex string }{
-		{"a flag of the future", "01400000000000000000" + "0000000000000000"},
+		{"a flag of the future", "018002" + strings.Repeat("00", 16)},
+		{"origins that are none", "0140" + strings.Repeat("00", 17)},
+		{"origins out of order", "0140" + strings.Repeat("00", 16) + "020302"},
+		{"one origin twice", "0140" + strings.Repeat("00", 16) + "020303"},
+		{"inode 0 as an origin", "0140" + strings.Repeat("00", 16) + "0100"},
+		{"too many origins", "0140" + strings.Repeat("00", 16) + "41" + ascending(65)},
 		{"a flag without a value", "0101" + strings.Repeat("00", 17)},
 		{"a number longer than need be", "01" + "8000" + strings.Repeat("00", 16)},
 		{"a mode too big", "01" + "00" + "8080808010" + strings.Repeat("00", 15)},
@@ -156,6 +176,11 @@ func TestRecordsRefused(t *testing.T) {
 		if _, err := decodeInode(1, b); err == nil {
 			t.Errorf("%s decodes", c.name)
 		}
+	}
+	many, err := hex.DecodeString("0140" + strings.Repeat("00", 16) + "40" + ascending(64))
+	ok(t, err)
+	if n, err := decodeInode(1, many); err != nil || len(n.origins) != maxOrigins {
+		t.Errorf("as many origins as can be: %v", err)
 	}
 	whole := make([]byte, 18)
 	whole[0] = recordVersion

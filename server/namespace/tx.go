@@ -28,12 +28,16 @@ const (
 	opCommit
 	opSetxattr
 	opRemovexattr
+	opTmpfile
+	opAllocate
+	opCopyRange
 )
 
 var opNames = [...]string{
 	opSetattr: "setattr", opMkdir: "mkdir", opMknod: "mknod", opSymlink: "symlink", opLink: "link",
 	opUnlink: "unlink", opRmdir: "rmdir", opRename: "rename", opCreate: "create", opOpen: "open",
 	opCommit: "commit", opSetxattr: "setxattr", opRemovexattr: "removexattr",
+	opTmpfile: "tmpfile", opAllocate: "allocate", opCopyRange: "copyrange",
 }
 
 func (o op) String() string { return opNames[o] }
@@ -58,6 +62,7 @@ type txn struct {
 	made    int        // inodes
 	erased  int        // inodes
 	answer  posix.Attr // what the operation answers
+	bytes   uint64     // likewise, of a copy
 	again   bool       // it had been applied before
 }
 
@@ -74,6 +79,15 @@ func (v View) view(ctx context.Context, op string, f func(*snap) error) error {
 // attributes of the inode that f answers, if any. again says that the view's
 // slot had applied the operation before and that f did not run.
 func (v View) update(ctx context.Context, o op, f func(*txn) (*inode, error)) (a posix.Attr, again bool, err error) {
+	x, err := v.apply(ctx, o, f)
+	if err != nil {
+		return posix.Attr{}, false, err
+	}
+	return x.answer, x.again, nil
+}
+
+// apply is update, and answers the transaction that was.
+func (v View) apply(ctx context.Context, o op, f func(*txn) (*inode, error)) (*txn, error) {
 	x, err := v.run(ctx, func(x *txn) error {
 		done, err := x.replay(o)
 		if done || err != nil {
@@ -91,9 +105,9 @@ func (v View) update(ctx context.Context, o op, f func(*txn) (*inode, error)) (a
 	})
 	if err != nil {
 		v.t.damage(o.String(), err)
-		return posix.Attr{}, false, wrap(o.String(), err)
+		return nil, wrap(o.String(), err)
 	}
-	return x.answer, x.again, nil
+	return x, nil
 }
 
 // damage logs a record that can't be right, once for each time it is met.
@@ -169,7 +183,7 @@ func (x *txn) replay(o op) (done bool, err error) {
 	case r.op != o:
 		return false, posix.EPROTO
 	}
-	x.again = true
+	x.again, x.bytes = true, r.bytes
 	if r.ino != 0 {
 		n, err := x.inode(r.ino)
 		if err != nil {
@@ -182,7 +196,7 @@ func (x *txn) replay(o op) (done bool, err error) {
 
 func (x *txn) remember(o op, ino posix.Ino) {
 	if x.v.seq != 0 {
-		x.tx.Put(replyKey(x.v.sess, x.v.slot), reply{op: o, seq: x.v.seq, ino: ino}.encode())
+		x.tx.Put(replyKey(x.v.sess, x.v.slot), reply{op: o, seq: x.v.seq, ino: ino, bytes: x.bytes}.encode())
 	}
 }
 
