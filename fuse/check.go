@@ -73,8 +73,11 @@ func checkMeans(dir string, root bool) error {
 	if _, err := fusermountBinary(); err != nil {
 		return errors.New("fusermount3 is missing: install the package fuse3, or mount as root")
 	}
+	if unix.Access(device, unix.R_OK|unix.W_OK) != nil { // fusermount3 opens it as the user
+		return fmt.Errorf("not permitted: %s is closed to users: chmod 666 %[1]s, as udev does", device)
+	}
 	if unix.Access(dir, unix.W_OK) != nil {
-		return errors.New("not permitted: a user mounts only on a directory that he may write to")
+		return errors.New("not permitted: a user mounts only on a directory of his own")
 	}
 	return nil
 }

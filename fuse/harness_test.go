@@ -211,6 +211,9 @@ func (l *logTo) Write(p []byte) (int, error) {
 // as a page fault on a mapping does.
 var children = map[string]func(args []string) error{
 	"interrupted": childInterrupted,
+	"mmap":        childMmap,
+	"serve":       childServe,
+	"wait":        childWait,
 }
 
 const childEnv = "WARDFS_FUSE_CHILD"

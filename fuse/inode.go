@@ -34,8 +34,17 @@ func (s *server) Statx(cancel <-chan struct{}, in *raw.StatxIn, out *raw.StatxOu
 
 // SetAttr is chmod, chown, truncate and utimensat. Through an open handle the
 // size is set by the handle's right.
+//
+// One that sets nothing is the kernel before a write to a file with set-id
+// bits, and chown(2) to nobody new: both clear the bits. The writer may have
+// lost the right to the file since it was opened; then the write itself, which
+// names the handle, clears them.
 func (s *server) SetAttr(cancel <-chan struct{}, in *raw.SetAttrIn, out *raw.AttrOut) raw.Status {
 	set := setAttrOf(&in.SetAttrInCommon)
+	hint := set.Set == 0
+	if hint {
+		set.Set = posix.SetKillPriv
+	}
 	return s.ask("setattr", &in.InHeader, cancel, groupsDecide(set), func(ctx context.Context, ns posix.Namespace) error {
 		if e := checkSetAttr(set); e != 0 {
 			return posix.E("setattr", e, nil)
@@ -48,6 +57,9 @@ func (s *server) SetAttr(cancel <-chan struct{}, in *raw.SetAttrIn, out *raw.Att
 			set.Handle = f.ID()
 		}
 		a, err := s.over(ns).Setattr(ctx, posix.Ino(in.NodeId), set)
+		if hint && err != nil && refused(err) {
+			a, err = s.over(ns).Getattr(ctx, posix.Ino(in.NodeId))
+		}
 		if err == nil {
 			s.attr(a, out)
 		}

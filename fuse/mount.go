@@ -34,9 +34,9 @@ type Mounted struct {
 //   - EXPORT_SUPPORT: the dots can be looked up, for knfsd.
 //   - READDIRPLUS_AUTO: attributes only for who seems to want them.
 //   - HANDLE_KILLPRIV_V2: the kernel says when set-id bits are to go, and we
-//     clear them. Without it the kernel sends a chmod as the stranger who
-//     writes, which the server refuses; and it asks for security.capability
-//     before each write.
+//     clear them (see SetAttr, Open and Write). Without it the kernel sends a
+//     chmod as the stranger who writes, which the server refuses; and it asks
+//     for security.capability before each write.
 //   - ASYNC_DIO: the parts of a large direct read or write go side by side.
 const capabilities = raw.CAP_DONT_MASK | raw.CAP_ATOMIC_O_TRUNC | raw.CAP_EXPORT_SUPPORT |
 	raw.CAP_READDIRPLUS_AUTO | raw.CAP_HANDLE_KILLPRIV_V2 | raw.CAP_ASYNC_DIO

@@ -72,8 +72,16 @@ func TestNotifier(t *testing.T) {
 	if !n.InvalidateEntry(2, "0") {
 		t.Error("what waits already was refused")
 	}
-	go func() { k.gate <- struct{}{} }()
-	n.stop()
+	stopped := make(chan struct{})
+	go func() { n.stop(); close(stopped) }()
+	for running := true; running; { // the kernel lets all through
+		select {
+		case <-k.entered:
+		case k.gate <- struct{}{}:
+		case <-stopped:
+			running = false
+		}
+	}
 	if !n.InvalidateEntry(3, "late") {
 		t.Error("refused after the end, when nobody caches any more")
 	}
