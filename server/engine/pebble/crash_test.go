@@ -60,7 +60,7 @@ func TestCrash(t *testing.T) {
 		return d
 	})
 	for _, want := range []string{"create log", "reuse log", "sync log", "create sst", "sync sst",
-		"create MANIFEST-000001", "create MANIFEST", "sync MANIFEST", "create SEAL", "create VERSION", "remove log", "remove sst"} {
+		"create MANIFEST-000001", "create MANIFEST", "sync MANIFEST", "create SEAL", "create LOGS", "create VERSION", "remove log", "remove sst"} {
 		if _, ok := seen.Load(want); !ok {
 			t.Errorf("the workload never did: %s", want)
 		}

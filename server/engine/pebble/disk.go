@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -18,12 +19,13 @@ import (
 // the engine and freezes the disk: from then on all changes are taken and none
 // is made, so that pebble runs out in peace while nobody is told a lie.
 //
-// It also seals the manifest and counts the syncs of the log.
+// It also seals the manifest, lists the logs and counts the syncs of the log.
 type disk struct {
 	vfs.FS
 	dir     string
 	fault   *fault
 	reserve *reserve
+	logs    logs
 	syncs   atomic.Uint64
 	stalled atomic.Int64 // since when pebble holds up writes, in ns since 1970; 0 is not
 }
@@ -76,7 +78,11 @@ func (d *disk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	return d.open(name, c, func() (vfs.File, error) { return d.FS.Create(name, c) })
 }
 
+// ReuseForWrite is for logs.
 func (d *disk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := d.logs.strike(d, d.dir, d.PathBase(oldname)); err != nil {
+		return nil, err
+	}
 	return d.open(newname, c, func() (vfs.File, error) { return d.FS.ReuseForWrite(oldname, newname, c) })
 }
 
@@ -86,12 +92,18 @@ func (d *disk) open(name string, c vfs.DiskWriteCategory, op func() (vfs.File, e
 	if err != nil {
 		return nil, err
 	}
+	base := d.PathBase(name)
 	if !made {
-		f = nowhere{name: d.PathBase(name)}
+		f = nowhere{name: base}
 	}
-	df := &diskFile{File: f, disk: d, category: c}
-	if base := d.PathBase(name); strings.HasPrefix(base, manifestPrefix) {
+	df := &diskFile{File: f, disk: d, name: base, category: c}
+	switch {
+	case strings.HasPrefix(base, manifestPrefix):
 		df.seal = &seal{manifest: base}
+	case strings.HasSuffix(base, logSuffix):
+		if err := d.logs.add(d, d.dir, base); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
 	}
 	return df, nil
 }
@@ -117,8 +129,8 @@ func (d *disk) Link(oldname, newname string) error {
 
 // Remove may fail: pebble says so and goes on.
 func (d *disk) Remove(name string) error {
-	if d.fault.error() != nil {
-		return nil
+	if err := d.logs.strike(d, d.dir, d.PathBase(name)); err != nil || d.fault.error() != nil {
+		return err
 	}
 	return d.FS.Remove(name)
 }
@@ -131,7 +143,9 @@ func (d *disk) Unwrap() vfs.FS { return d.FS }
 type diskFile struct {
 	vfs.File
 	disk     *disk
+	name     string
 	category vfs.DiskWriteCategory
+	size     int64 // written here; a log that is used again may be longer
 	seal     *seal // of a manifest
 }
 
@@ -148,7 +162,15 @@ func (f *diskFile) Write(p []byte) (int, error) {
 	if err != nil {
 		return n, err
 	}
+	f.size += int64(len(p))
 	return len(p), nil
+}
+
+func (f *diskFile) Close() error {
+	if f.category == logging {
+		f.disk.logs.finish(f.name, f.size)
+	}
+	return f.File.Close()
 }
 
 func (f *diskFile) Sync() error     { return f.sync(f.File.Sync) }

@@ -149,6 +149,9 @@ func (db *DB) open() (err error) {
 	}
 	err = db.fault.guard(func() error {
 		err := checkManifest(db.cfg.fs, dir)
+		if err == nil {
+			err = db.disk.logs.check(db.cfg.fs, dir)
+		}
 		if err != nil {
 			return err
 		}

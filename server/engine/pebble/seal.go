@@ -78,7 +78,7 @@ func checkManifest(fs vfs.FS, dir string) error {
 		return err
 	}
 	for _, n := range names {
-		if strings.HasSuffix(n, ".log") || strings.HasSuffix(n, ".sst") {
+		if strings.HasSuffix(n, logSuffix) || strings.HasSuffix(n, ".sst") {
 			return fmt.Errorf("%w: there is %s and no marker.manifest", ErrDamaged, n)
 		}
 	}

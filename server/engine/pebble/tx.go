@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 
 	lsm "github.com/cockroachdb/pebble/v2"
@@ -13,8 +14,8 @@ import (
 	"github.com/wardfs/wardfs/server/engine"
 )
 
-// View runs f over a snapshot. It holds nobody up, and waits for the disk only
-// if it read what a commit under way has changed.
+// View runs f over a state that an iterator holds. It holds nobody up, and waits
+// for the disk only if it read what a commit under way has changed.
 func (db *DB) View(ctx context.Context, f func(engine.Reader) error) error {
 	if err := db.gate.Enter(); err != nil {
 		return err
@@ -29,10 +30,14 @@ func (db *DB) View(ctx context.Context, f func(engine.Reader) error) error {
 	db.views.Add(1)
 	defer db.observe("view", db.clock())
 
-	snap := db.lsm.NewSnapshot()
-	defer snap.Close()
-	// Only now: a commit is in the list before it can be in a snapshot.
-	r := newReader(db, snap)
+	var h held
+	err := db.fault.guard(func() (err error) { h.it, err = db.lsm.NewIter(nil); return err })
+	if err != nil {
+		return db.readError(err)
+	}
+	defer h.it.Close() // its error is of the last read, which had it too
+	// Only now: a commit is in the list before an iterator can see it.
+	r := newReader(db, h)
 	defer r.end()
 	if err := f(r); err != nil {
 		return err
@@ -74,7 +79,7 @@ func (db *DB) run(ctx context.Context, b *lsm.Batch, f func(engine.Tx) error) (*
 	if err := db.fault.error(); err != nil {
 		return nil, debt{}, err
 	}
-	t := &tx{reader: newReader(db, b), batch: b}
+	t := &tx{reader: newReader(db, live{b}), batch: b}
 	defer t.end()
 	if err := f(t); err != nil {
 		return nil, t.debt, err
@@ -118,10 +123,47 @@ func (db *DB) drop(b *lsm.Batch) {
 	}
 }
 
-// reader is the reading half of a transaction, over a snapshot or a batch.
+// source is the state that a transaction reads.
+type source interface {
+	// get answers the value of key, which holds until the next call or, if
+	// there is a closer, until that is closed.
+	get(key []byte) (value []byte, ok bool, done io.Closer, err error)
+	iter(o *lsm.IterOptions) (*lsm.Iterator, error)
+}
+
+// held is a state that does not change: that of an iterator. Pebble's snapshots
+// would do, but to end one looks for merging to be done, under pebble's lock.
+type held struct{ it *lsm.Iterator }
+
+func (h held) get(key []byte) ([]byte, bool, io.Closer, error) {
+	if !h.it.SeekPrefixGE(key) || !bytes.Equal(h.it.Key(), key) {
+		return nil, false, nil, h.it.Error()
+	}
+	v, err := h.it.ValueAndErr()
+	return v, true, nil, err
+}
+
+func (h held) iter(o *lsm.IterOptions) (*lsm.Iterator, error) {
+	return h.it.Clone(lsm.CloneOptions{IterOptions: o})
+}
+
+// live is the newest state under a batch of changes.
+type live struct{ b *lsm.Batch }
+
+func (l live) get(key []byte) ([]byte, bool, io.Closer, error) {
+	v, done, err := l.b.Get(key)
+	if errors.Is(err, lsm.ErrNotFound) {
+		return nil, false, nil, nil
+	}
+	return v, true, done, err
+}
+
+func (l live) iter(o *lsm.IterOptions) (*lsm.Iterator, error) { return l.b.NewIter(o) }
+
+// reader is the reading half of a transaction.
 type reader struct {
 	db   *DB
-	src  lsm.Reader // nil once the transaction has ended
+	src  source // nil once the transaction has ended
 	debt debt
 	lent []byte // holds the values that Get handed out, one after the other
 }
@@ -129,7 +171,7 @@ type reader struct {
 // lendings are buffers for reader.lent; most transactions fit into one.
 var lendings = sync.Pool{New: func() any { b := make([]byte, 0, 4<<10); return &b }}
 
-func newReader(db *DB, src lsm.Reader) *reader {
+func newReader(db *DB, src source) *reader {
 	lent := lendings.Get().(*[]byte)
 	return &reader{db: db, src: src, debt: debt{head: db.head.Load()}, lent: (*lent)[:0]}
 }
@@ -153,17 +195,17 @@ func (r *reader) Get(key []byte) (value []byte, ok bool, err error) {
 	r.check()
 	r.debt.sawKey(key)
 	err = r.db.fault.guard(func() error {
-		v, closer, err := r.src.Get(key)
-		if err == lsm.ErrNotFound {
-			return nil
-		}
-		if err != nil {
+		v, there, done, err := r.src.get(key)
+		if err != nil || !there {
 			return err
 		}
 		n := len(r.lent)
 		r.lent = append(r.lent, v...)
 		value, ok = r.lent[n:len(r.lent):len(r.lent)], true
-		return closer.Close()
+		if done != nil {
+			return done.Close()
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, false, r.db.readError(err)
@@ -218,9 +260,9 @@ type scan struct {
 	err        error
 }
 
-func (s *scan) open(src lsm.Reader, lo, hi []byte) error {
+func (s *scan) open(src source, lo, hi []byte) error {
 	return s.fault.guard(func() (err error) {
-		s.it, err = src.NewIter(&lsm.IterOptions{LowerBound: lo, UpperBound: hi})
+		s.it, err = src.iter(&lsm.IterOptions{LowerBound: lo, UpperBound: hi})
 		return err
 	})
 }
