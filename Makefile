@@ -16,6 +16,10 @@ GO       = $(shell tests/setup.sh which-go)
 go_path  = PATH="$(dir $(GO)):$$PATH"
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
+# The tests that run the built binary.
+system = harness posix programs crash refusals bench/wardbench
+space := $(subst ,, )
+
 .PHONY: help run test check lint unit system build bench fuzz install clean setup-go setup-run setup-test
 
 help: ## this list
@@ -41,10 +45,10 @@ lint: setup-go ## gofmt, go vet, staticcheck, the import law
 	$(GO) test -count=1 ./tests
 
 unit: setup-test ## the packages' own tests, under the race detector
-	$(go_path) $(GO) test -race -count=1 -timeout=15m $$($(GO) list ./... | grep -v /tests)
+	$(go_path) $(GO) test -race -count=1 -timeout=15m $$($(GO) list ./... | grep -v -E '/tests($$|/($(subst $(space),|,$(system))))')
 
 system: setup-test build ## the real binary on a real mount
-	$(go_path) WARDFS_BIN='$(CURDIR)/bin/wardfs' $(GO) test -count=1 -p=1 -timeout=25m ./tests/...
+	$(go_path) WARDFS_BIN='$(CURDIR)/bin/wardfs' $(GO) test -count=1 -p=1 -timeout=25m $(addprefix ./tests/,$(system))
 
 bench: setup-test build ## figures of a local directory, a mount, and PEERS="NAME=DIR ..."
 	WARDFS_BIN='$(CURDIR)/bin/wardfs' $(GO) run ./tests/bench/wardbench $(BENCHFLAGS) $(PEERS)
