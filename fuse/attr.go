@@ -69,7 +69,7 @@ func (s *server) entry(a posix.Attr, out *raw.EntryOut) {
 	if a.Ino == posix.RootIno {
 		out.Generation = 0
 	}
-	s.setid.see(a)
+	s.see(a)
 	attrTo(a, &out.Attr)
 	out.SetEntryTimeout(s.Options.EntryTimeout)
 	out.SetAttrTimeout(s.Options.AttrTimeout)
@@ -77,7 +77,7 @@ func (s *server) entry(a posix.Attr, out *raw.EntryOut) {
 
 // attr fills the answer of getattr and setattr.
 func (s *server) attr(a posix.Attr, out *raw.AttrOut) {
-	s.setid.see(a)
+	s.see(a)
 	attrTo(a, &out.Attr)
 	out.SetTimeout(s.Options.AttrTimeout)
 }

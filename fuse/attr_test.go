@@ -130,11 +130,11 @@ func TestEntry(t *testing.T) {
 
 func TestConfigFill(t *testing.T) {
 	o := Config{}.fill().Options
-	if o.MaxWrite != 1<<20 || o.AttrTimeout != time.Second || o.EntryTimeout != time.Second || o.NegativeTimeout != 0 || o.InterruptGrace != time.Second {
+	if o.MaxWrite != 1<<20 || o.AttrTimeout != time.Second || o.EntryTimeout != time.Second || o.NegativeTimeout != 0 {
 		t.Errorf("defaults: %+v", o)
 	}
-	o = Config{Options: Options{AttrTimeout: -1, InterruptGrace: -1, ReadAhead: -1}}.fill().Options
-	if o.AttrTimeout != 0 || o.InterruptGrace != 0 || o.ReadAhead != 0 {
+	o = Config{Options: Options{AttrTimeout: -1, ReadAhead: -1}}.fill().Options
+	if o.AttrTimeout != 0 || o.ReadAhead != 0 {
 		t.Errorf("switched off: %+v", o)
 	}
 	o = Config{Options: Options{NoDefaultPermissions: true, EntryTimeout: time.Hour, NegativeTimeout: time.Hour}}.fill().Options

@@ -2,6 +2,7 @@ package fuse
 
 import (
 	"context"
+	"time"
 
 	raw "github.com/hanwen/go-fuse/v2/fuse"
 
@@ -23,6 +24,9 @@ func (s *server) Create(cancel <-chan struct{}, in *raw.CreateIn, name string, o
 		if in.OpenFlags&raw.OPEN_KILL_SUIDGID != 0 {
 			a = s.killPriv(ctx, ns, h, a)
 		}
+		if a.Ctime == a.Btime { // nothing has happened to it yet
+			s.bare.add(a.Ino)
+		}
 		s.entry(a, &out.EntryOut)
 		s.opened(h, in.Flags, &out.OpenOut)
 		return nil
@@ -40,7 +44,7 @@ func (s *server) Open(cancel <-chan struct{}, in *raw.OpenIn, out *raw.OpenOut) 
 		if in.Mode&raw.OPEN_KILL_SUIDGID != 0 {
 			a = s.killPriv(ctx, ns, h, a)
 		}
-		s.setid.see(a)
+		s.see(a)
 		s.opened(h, in.Flags, out)
 		return nil
 	})
@@ -130,29 +134,38 @@ func (s *server) stranger(ctx context.Context, f *openFile, in *raw.WriteIn) err
 	return s.as(s.caller(in.Uid, in.Gid, in.Pid), true, func(ns posix.Namespace) error {
 		a, err := s.over(ns).Setattr(ctx, f.Ino(), set)
 		if err == nil {
-			s.setid.see(a)
+			s.see(a)
 		}
 		return err
 	})
 }
 
 // Flush is close(2) of one descriptor: what was written is committed, and a
-// delayed error is told to the one who closes.
+// delayed error is told to the one who closes. A program that is killed closes
+// its files too, and whoever waited for its end wants to see what it wrote.
 func (s *server) Flush(cancel <-chan struct{}, in *raw.FlushIn) raw.Status {
-	return s.onFile("flush", &in.InHeader, cancel, in.Fh, (*file.Handle).Flush)
-}
-
-func (s *server) Fsync(cancel <-chan struct{}, in *raw.FsyncIn) raw.Status {
-	return s.onFile("fsync", &in.InHeader, cancel, in.Fh, (*file.Handle).Sync)
-}
-
-func (s *server) onFile(op string, h *raw.InHeader, cancel <-chan struct{}, fh uint64, f func(*file.Handle, context.Context) error) raw.Status {
-	return s.answer(op, h, cancel, func(ctx context.Context) error {
-		x, err := s.files.get(fh, h.NodeId)
+	r := s.request(&in.InHeader, cancel)
+	r.linger = flushLinger
+	return s.serve("flush", &in.InHeader, r, func(ctx context.Context) error {
+		f, err := s.files.get(in.Fh, in.NodeId)
 		if err != nil {
 			return err
 		}
-		return f(x.Handle, ctx)
+		return f.Flush(ctx)
+	})
+}
+
+// flushLinger is how long a program that was killed waits for its files to be
+// closed well. They are closed in any case, by Release.
+const flushLinger = time.Second
+
+func (s *server) Fsync(cancel <-chan struct{}, in *raw.FsyncIn) raw.Status {
+	return s.answer("fsync", &in.InHeader, cancel, func(ctx context.Context) error {
+		f, err := s.files.get(in.Fh, in.NodeId)
+		if err != nil {
+			return err
+		}
+		return f.Sync(ctx)
 	})
 }
 
@@ -164,6 +177,7 @@ func (s *server) Release(_ <-chan struct{}, in *raw.ReleaseIn) {
 		if !ok {
 			return posix.E("release", posix.EBADF, nil)
 		}
+		s.bare.remove(f.Ino())
 		return f.Close(ctx)
 	})
 }

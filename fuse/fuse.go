@@ -92,9 +92,10 @@ type Options struct {
 	NegativeTimeout time.Duration
 
 	// InterruptGrace is how long a request goes on after its caller got a
-	// signal that it handles: 0 is a second, less than 0 not at all. On a
-	// local disk such a signal interrupts nothing, and few programs expect
-	// EINTR of a stat(2). A signal that kills interrupts at once.
+	// signal that it handles: 0 is until it is answered, less than 0 not at
+	// all. On a local disk such a signal interrupts nothing, and few programs
+	// expect EINTR of a stat(2) or can bear it of an fsync(2). A signal that
+	// kills the caller interrupts at once.
 	InterruptGrace time.Duration
 
 	Debug bool // log every message to and from the kernel, names included
@@ -104,7 +105,6 @@ const (
 	defaultMaxWrite  = 1 << 20
 	defaultReadAhead = 4 << 20
 	defaultTimeout   = time.Second
-	defaultGrace     = time.Second
 
 	// blockSize is the st_blksize of files: the buffer that stdio and many
 	// tools choose, hence the size of their requests.
@@ -128,7 +128,6 @@ func (c Config) fill() Config {
 	o.AttrTimeout = orDefault(o.AttrTimeout, defaultTimeout)
 	o.EntryTimeout = orDefault(o.EntryTimeout, defaultTimeout)
 	o.NegativeTimeout = max(o.NegativeTimeout, 0)
-	o.InterruptGrace = orDefault(o.InterruptGrace, defaultGrace)
 	if o.NoDefaultPermissions {
 		o.AttrTimeout, o.EntryTimeout, o.NegativeTimeout = 0, 0, 0
 	}

@@ -46,7 +46,9 @@ const capabilities = raw.CAP_DONT_MASK | raw.CAP_ATOMIC_O_TRUNC | raw.CAP_EXPORT
 // the time changed; with EXPLICIT_INVAL_DATA it would show zeros where another
 // mount appended. With neither it drops them when the size changes under it
 // and when an open does not say to keep them.
-const disabled = raw.CAP_EXPLICIT_INVAL_DATA
+//
+// PASSTHROUGH would serve files that lie on a local filesystem.
+const disabled = raw.CAP_EXPLICIT_INVAL_DATA | raw.CAP_PASSTHROUGH
 
 // Mount mounts on dir and answers when the kernel and the server have answered
 // each other there. Each error says in one line what is wrong.

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -111,9 +110,9 @@ func TestInterruptHandled(t *testing.T) {
 	}
 }
 
-// TestInterruptKilled sends a signal that ends the caller: no grace holds it.
+// TestInterruptKilled sends a signal that ends the caller.
 func TestInterruptKilled(t *testing.T) {
-	w := mount(t, Options{InterruptGrace: time.Hour})
+	w := mount(t, Options{})
 	cmd := exec.Command("mkdir", w.path("held"))
 	must(t, cmd.Start())
 	<-w.entered
@@ -124,17 +123,17 @@ func TestInterruptKilled(t *testing.T) {
 	}
 }
 
-// TestGrace lets a signal that is handled pass, and the request go on; then
-// one that kills ends it, though the kernel tells of the first alone.
-func TestGrace(t *testing.T) {
-	w := mount(t, Options{InterruptGrace: time.Hour})
+// TestHandledThenKilled lets a signal that is handled pass, and the request go
+// on; then one that kills ends it, though the kernel tells of the first alone.
+func TestHandledThenKilled(t *testing.T) {
+	w := mount(t, Options{})
 	cmd, signal := startInterrupted(t, w)
 	signal()
 	// A request that the kernel queues behind the interrupt, and that needs no
 	// lock of the directory.
 	must(t, unix.Statfs(w.Dir(), new(unix.Statfs_t)))
 	if n := w.requests("mkdir"); n != 0 {
-		t.Error("a handled signal ended the request within its grace")
+		t.Error("a handled signal ended the request")
 	}
 	must(t, cmd.Process.Kill())
 	cmd.Wait()

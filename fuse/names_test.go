@@ -337,3 +337,28 @@ func TestHostile(t *testing.T) {
 	}
 	s.Release(nil, &raw.ReleaseIn{InHeader: file, Fh: made.Fh})
 }
+
+// TestCapability sees that the answer known of a fresh file, that it has no
+// capabilities, does not outlive their being set, and that a write drops them.
+func TestCapability(t *testing.T) {
+	needRoot(t)
+	w := mount(t, Options{})
+	f, err := os.Create(w.path("f"))
+	must(t, err)
+	defer f.Close()
+	const name = "security.capability"
+	_, err = unix.Getxattr(w.path("f"), name, nil)
+	want(t, "of a fresh file", err, unix.ENODATA)
+	caps := make([]byte, 20) // struct vfs_cap_data: version 2, CAP_CHOWN permitted
+	caps[3], caps[4] = 2, 1
+	must(t, unix.Setxattr(w.path("f"), name, caps, 0))
+	got := make([]byte, 64)
+	if n, err := unix.Getxattr(w.path("f"), name, got); err != nil || !bytes.Equal(got[:n], caps) {
+		t.Errorf("set and read: %x, %v", got[:max(n, 0)], err)
+	}
+	_, err = f.WriteString("x")
+	must(t, err)
+	must(t, f.Close())
+	_, err = unix.Getxattr(w.path("f"), name, nil)
+	want(t, "after a write", err, unix.ENODATA)
+}

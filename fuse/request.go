@@ -18,8 +18,15 @@ import (
 // answer is the border of every request: it runs f, logs and counts what came
 // of it, and makes it a number for the kernel.
 func (s *server) answer(op string, h *raw.InHeader, cancel <-chan struct{}, f func(ctx context.Context) error) raw.Status {
+	return s.serve(op, h, s.request(h, cancel), f)
+}
+
+func (s *server) request(h *raw.InHeader, cancel <-chan struct{}) *request {
+	return &request{cancel: cancel, pid: h.Pid, grace: s.Options.InterruptGrace}
+}
+
+func (s *server) serve(op string, h *raw.InHeader, r *request, f func(ctx context.Context) error) raw.Status {
 	start := time.Now()
-	r := &request{cancel: cancel, pid: h.Pid, grace: s.Options.InterruptGrace}
 	err := s.guard(op, h, r, f)
 	r.end()
 	errno, took := errnoOf(err), time.Since(start)
@@ -67,17 +74,18 @@ func severity(e posix.Errno) slog.Level {
 }
 
 // request is the context of one request of the kernel. It is cancelled when
-// the kernel says that the caller was interrupted, which every signal does:
-// at once if the signal kills the caller, else after the grace.
+// the caller is being killed, and, if so configured, when it got a signal that
+// it handles.
 //
 // It watches only from the first call of Done on, so that a request which is
 // answered without waiting costs nothing. The cancel channel belongs to the
 // library and serves another request after this one: nothing may look at it
 // after end.
 type request struct {
-	cancel <-chan struct{}
+	cancel <-chan struct{} // closed at the caller's first signal
 	pid    uint32
-	grace  time.Duration
+	grace  time.Duration // see Options.InterruptGrace
+	linger time.Duration // how long it goes on for a caller that is being killed
 
 	mu    sync.Mutex
 	ended chan struct{} // closed by end; made with done
@@ -132,7 +140,7 @@ func (r *request) fail() {
 	}
 }
 
-// watch waits for the interrupt, then for the end of the grace. The kernel
+// watch waits for the interrupt, and then for what ends the request. The kernel
 // tells of the first signal only, so that one which kills has to be looked for.
 func (r *request) watch(cancel <-chan struct{}) {
 	select {
@@ -142,7 +150,7 @@ func (r *request) watch(cancel <-chan struct{}) {
 	}
 	tick := time.NewTicker(dyingEvery)
 	defer tick.Stop()
-	for end := time.Now().Add(r.grace); time.Now().Before(end) && !dying(r.pid); {
+	for start := time.Now(); !r.interrupts(time.Since(start)); {
 		select {
 		case <-r.ended:
 			return
@@ -152,6 +160,12 @@ func (r *request) watch(cancel <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fail()
+}
+
+// interrupts reports whether a caller that got a signal so long ago has its
+// answer now.
+func (r *request) interrupts(since time.Duration) bool {
+	return r.grace < 0 || r.grace > 0 && since >= r.grace || since >= r.linger && dying(r.pid)
 }
 
 // dyingEvery is how often a request that was interrupted looks whether its

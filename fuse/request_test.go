@@ -54,34 +54,35 @@ func TestDying(t *testing.T) {
 // TestRequestContext interrupts a request whose caller has gone, one whose
 // caller handles the signal, and one that has been answered.
 func TestRequestContext(t *testing.T) {
-	open := func(pid uint32, grace time.Duration) (*request, chan struct{}) {
+	open := func(pid uint32, grace, linger time.Duration) *request {
 		c := make(chan struct{})
-		return &request{cancel: c, pid: pid, grace: grace}, c
+		close(c)
+		return &request{cancel: c, pid: pid, grace: grace, linger: linger}
 	}
-	const gone, me = 1<<32 - 1, 0
-
-	r, c := open(gone, time.Hour)
-	done := r.Done()
-	close(c)
-	<-done
-	if r.Err() != context.Canceled {
-		t.Errorf("interrupted: %v", r.Err())
+	const gone, unknown = 1<<32 - 1, 0
+	for _, c := range []struct {
+		name                   string
+		pid                    uint32
+		atLeast, grace, linger time.Duration
+	}{
+		{"killed", gone, 0, 0, 0},
+		{"killed while closing", gone, 30 * time.Millisecond, 0, 30 * time.Millisecond},
+		{"handled, after the grace", unknown, 30 * time.Millisecond, 30 * time.Millisecond, 0},
+		{"handled, without grace", unknown, 0, -1, time.Hour},
+	} {
+		r := open(c.pid, c.grace, c.linger)
+		start := time.Now()
+		<-r.Done()
+		if took := time.Since(start); took < c.atLeast || r.Err() != context.Canceled {
+			t.Errorf("%s: ended after %v with %v", c.name, took, r.Err())
+		}
 	}
 
-	r, c = open(me, time.Millisecond)
-	close(c)
-	start := time.Now()
-	<-r.Done()
-	if d := time.Since(start); d < time.Millisecond {
-		t.Errorf("the grace of a millisecond took %v", d)
-	}
-
-	r, c = open(me, time.Hour)
+	r := open(unknown, 0, 0) // handled: goes on until it is answered
 	child, stop := context.WithCancel(r)
 	defer stop()
-	close(c)
-	if r.Err() != nil || child.Err() != nil {
-		t.Error("cancelled within the grace")
+	if r.Err() != nil || child.Err() != nil || r.interrupts(time.Hour) {
+		t.Error("a signal that is handled ends the request")
 	}
 	r.end()
 	<-child.Done() // what was begun for the request ends with it
@@ -107,7 +108,7 @@ func TestAnswer(t *testing.T) {
 		{raw.ENOENT, func(context.Context) error { return posix.E("lookup", posix.ENOENT, nil) }},
 		{raw.EIO, func(context.Context) error { return errors.New("no errno") }},
 		{raw.EIO, func(context.Context) error { panic("a bug") }},
-		{raw.EIO, func(context.Context) error { var m map[int]int; m[1] = 1; return nil }},
+		{raw.EIO, func(context.Context) error { var none []error; return none[len(none)] }},
 	} {
 		if st := s.answer("op", h, nil, c.f); st != c.want {
 			t.Errorf("answered %v, want %v", st, c.want)

@@ -19,7 +19,9 @@ type server struct {
 
 	files table[*openFile]
 	dirs  table[*openDir]
-	setid setids
+
+	setid inoSet // may have a set-id bit; see the method see
+	bare  inoSet // made here, still open, and without any xattr
 }
 
 func newServer(c Config) *server {
@@ -56,8 +58,11 @@ func (s *server) made(out *raw.EntryOut, a posix.Attr, err error) error {
 }
 
 // Forget is the kernel dropping a node. Numbers are never reused, so there is
-// nothing to count; but of a set-id file the note is dropped.
-func (s *server) Forget(node, _ uint64) { s.setid.forget(posix.Ino(node)) }
+// nothing to count; only what is remembered of it is dropped.
+func (s *server) Forget(node, _ uint64) {
+	s.setid.remove(posix.Ino(node))
+	s.bare.remove(posix.Ino(node))
+}
 
 // OnUnmount closes what the kernel left open, as it does when the connection
 // is cut. It is called after the last request.

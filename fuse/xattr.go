@@ -15,6 +15,9 @@ func (s *server) GetXAttr(cancel <-chan struct{}, h *raw.InHeader, name string, 
 		if err := checkXattrName(name); err != nil {
 			return err
 		}
+		if name == capability && s.bare.has(posix.Ino(h.NodeId)) {
+			return posix.E("getxattr", posix.ENODATA, nil)
+		}
 		v, err := ns.Getxattr(ctx, posix.Ino(h.NodeId), name)
 		if err != nil {
 			return err
@@ -24,6 +27,10 @@ func (s *server) GetXAttr(cancel <-chan struct{}, h *raw.InHeader, name string, 
 	})
 	return size, st
 }
+
+// capability is what the kernel asks for before the first write to a file. Of
+// a file that was made here and has no xattrs the answer is known.
+const capability = "security.capability"
 
 // ListXAttr answers the names, a zero byte after each.
 func (s *server) ListXAttr(cancel <-chan struct{}, h *raw.InHeader, dest []byte) (size uint32, st raw.Status) {
@@ -55,6 +62,7 @@ func (s *server) SetXAttr(cancel <-chan struct{}, in *raw.SetXAttrIn, name strin
 		if len(value) > posix.XattrMax {
 			return posix.E("setxattr", posix.E2BIG, nil)
 		}
+		s.bare.remove(posix.Ino(in.NodeId))
 		return ns.Setxattr(ctx, posix.Ino(in.NodeId), name, value, flags)
 	})
 }
