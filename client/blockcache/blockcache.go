@@ -158,7 +158,7 @@ func (c *Cache) find(id posix.BlockID, size, off uint32, want int) (s *span, min
 	}
 	lo = max(lo, off/Granule*Granule)
 	hi = min(hi, (off+uint32(n)+Granule-1)/Granule*Granule)
-	if s = c.insert(id, i, lo, hi); s == nil {
+	if s = c.insert(id, lo, hi); s == nil {
 		return nil, false, n
 	}
 	s.refs++
@@ -177,8 +177,8 @@ func gap(spans []*span, i int, size uint32) (lo, hi uint32) {
 	return lo, hi
 }
 
-// insert puts an empty span [lo, hi) at position i, nil if there is no room.
-func (c *Cache) insert(id posix.BlockID, i int, lo, hi uint32) *span {
+// insert puts an empty span [lo, hi) in its place, nil if there is no room.
+func (c *Cache) insert(id posix.BlockID, lo, hi uint32) *span {
 	cost := int64(buffer.Class(int(hi-lo))) + spanCost
 	for c.used+cost > c.limit {
 		e := c.lru.Front()
@@ -189,7 +189,7 @@ func (c *Cache) insert(id posix.BlockID, i int, lo, hi uint32) *span {
 	}
 	// What was evicted may have been of the same block.
 	spans := c.blocks[id]
-	i = sort.Search(len(spans), func(i int) bool { return spans[i].end() > lo })
+	i := sort.Search(len(spans), func(i int) bool { return spans[i].end() > lo })
 	c.used += cost
 	s := &span{id: id, off: lo, buf: buffer.Get(int(hi - lo)), ready: make(chan struct{})}
 	c.blocks[id] = slices.Insert(spans, i, s)
@@ -284,7 +284,7 @@ func (c *Cache) Claim(id posix.BlockID, size, off, n uint32) []Claim {
 		}
 		_, hi := gap(spans, i, end)
 		hi = min(hi, end, off+Piece)
-		s := c.insert(id, i, off, hi)
+		s := c.insert(id, off, hi)
 		if s == nil {
 			return claims
 		}

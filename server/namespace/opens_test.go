@@ -156,7 +156,8 @@ func TestOpenNameless(t *testing.T) {
 	}
 	o.close(1, 1)
 	o.closeAll(2)
-	if !o.doom(7) || !o.doom(7) { // two transactions may decide the same
+	first, second := o.doom(7), o.doom(7) // two transactions may decide the same
+	if !first || !second {
 		t.Fatal("not doomed when closed")
 	}
 	o.spare(7)

@@ -31,7 +31,7 @@ type house struct {
 	auth   server.Auth
 	certs  *certs.Store // of the server
 	mount  *certs.Store // of a client with a certificate
-	addr   string // through the proxy
+	addr   string       // through the proxy
 	direct string
 
 	srv   *server.Server

@@ -209,10 +209,10 @@ func errorLeavesNothing(e engine.Engine) error {
 		return errMine
 	})
 	if err != errMine {
-		return fmt.Errorf("Update answers %v, want f's own error", err)
+		return fmt.Errorf("an update answers %v, want f's own error", err)
 	}
 	if err := e.View(background, func(engine.Reader) error { return errMine }); err != errMine {
-		return fmt.Errorf("View answers %v, want f's own error", err)
+		return fmt.Errorf("a view answers %v, want f's own error", err)
 	}
 	if err := want(e, "a=1"); err != nil {
 		return err
@@ -327,10 +327,10 @@ func cancelled(e engine.Engine) error {
 	ran := false
 	err := e.Update(ctx, func(tx engine.Tx) error { ran = true; return nil })
 	if !errors.Is(err, context.Canceled) || ran {
-		return fmt.Errorf("Update with a cancelled ctx answers %v, ran %v", err, ran)
+		return fmt.Errorf("an update with a cancelled ctx answers %v, ran %v", err, ran)
 	}
 	if err := e.View(ctx, func(engine.Reader) error { ran = true; return nil }); !errors.Is(err, context.Canceled) || ran {
-		return fmt.Errorf("View with a cancelled ctx answers %v, ran %v", err, ran)
+		return fmt.Errorf("a view with a cancelled ctx answers %v, ran %v", err, ran)
 	}
 	// Once f has begun, the Update ends by itself.
 	ctx, cancel = context.WithCancel(background)
@@ -340,7 +340,7 @@ func cancelled(e engine.Engine) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("Update that was cancelled after it began answers %v", err)
+		return fmt.Errorf("an update that was cancelled after it began answers %v", err)
 	}
 	return want(e, "a=1")
 }
@@ -354,10 +354,10 @@ func closing(e engine.Engine) error {
 	}
 	ran := false
 	if err := e.Update(background, func(engine.Tx) error { ran = true; return nil }); !errors.Is(err, engine.ErrClosed) {
-		return fmt.Errorf("Update of a closed engine answers %v", err)
+		return fmt.Errorf("an update of a closed engine answers %v", err)
 	}
 	if err := e.View(background, func(engine.Reader) error { ran = true; return nil }); !errors.Is(err, engine.ErrClosed) {
-		return fmt.Errorf("View of a closed engine answers %v", err)
+		return fmt.Errorf("a view of a closed engine answers %v", err)
 	}
 	if err := e.Close(); !errors.Is(err, engine.ErrClosed) {
 		return fmt.Errorf("a second Close answers %v", err)
