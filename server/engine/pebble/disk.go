@@ -1,7 +1,6 @@
 package pebble
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -80,9 +79,7 @@ func (d *disk) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 
 // ReuseForWrite is for logs.
 func (d *disk) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := d.logs.strike(d, d.dir, d.PathBase(oldname)); err != nil {
-		return nil, err
-	}
+	d.must(d.logs.strike(d, d.dir, d.PathBase(oldname)))
 	return d.open(newname, c, func() (vfs.File, error) { return d.FS.ReuseForWrite(oldname, newname, c) })
 }
 
@@ -101,20 +98,21 @@ func (d *disk) open(name string, c vfs.DiskWriteCategory, op func() (vfs.File, e
 	case strings.HasPrefix(base, manifestPrefix):
 		df.seal = &seal{manifest: base}
 	case strings.HasSuffix(base, logSuffix):
-		if err := d.logs.add(d, d.dir, base); err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
+		d.must(d.logs.add(d, d.dir, base))
 	}
 	return df, nil
 }
 
+// must stops the engine on an error that pebble could not bear.
+func (d *disk) must(err error) {
+	if err != nil {
+		d.fault.stop(err)
+	}
+}
+
 // OpenDir is for syncing a directory.
 func (d *disk) OpenDir(name string) (vfs.File, error) {
-	f, err := d.FS.OpenDir(name)
-	if err != nil {
-		return nil, err
-	}
-	return &diskFile{File: f, disk: d, category: other}, nil
+	return d.open(name, other, func() (vfs.File, error) { return d.FS.OpenDir(name) })
 }
 
 func (d *disk) Rename(oldname, newname string) error {
@@ -129,8 +127,9 @@ func (d *disk) Link(oldname, newname string) error {
 
 // Remove may fail: pebble says so and goes on.
 func (d *disk) Remove(name string) error {
-	if err := d.logs.strike(d, d.dir, d.PathBase(name)); err != nil || d.fault.error() != nil {
-		return err
+	d.must(d.logs.strike(d, d.dir, d.PathBase(name)))
+	if d.fault.error() != nil {
+		return nil
 	}
 	return d.FS.Remove(name)
 }
@@ -170,7 +169,22 @@ func (f *diskFile) Close() error {
 	if f.category == logging {
 		f.disk.logs.finish(f.name, f.size)
 	}
-	return f.File.Close()
+	err := f.File.Close()
+	if f.category == merging || f.category == flushing {
+		return err
+	}
+	f.disk.must(err)
+	return nil
+}
+
+// Stat is asked of a log that is used again.
+func (f *diskFile) Stat() (vfs.FileInfo, error) {
+	st, err := f.File.Stat()
+	if err != nil && f.category == logging {
+		f.disk.must(err)
+		return nowhereInfo{f.name}, nil
+	}
+	return st, err
 }
 
 func (f *diskFile) Sync() error     { return f.sync(f.File.Sync) }

@@ -55,7 +55,8 @@ type Config struct {
 	// none.
 	Observe func(op string, d time.Duration)
 	// OnFail is called once, from any goroutine, when the engine has stopped
-	// for good, so that the server can end with a plain message; nil is none.
+	// for good, so that the server can end with a plain message. It must not
+	// call the engine. Nil is none.
 	OnFail func(error)
 
 	fs   vfs.FS             // the disk; nil is the machine's. For tests.

@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"errors"
 	"strings"
 	"sync"
 
@@ -35,6 +36,11 @@ func (w *watchFS) note(what, name string) error {
 	if w.op != nil {
 		w.op()
 	}
+	return w.faulted(what, name)
+}
+
+// faulted is before of what changes nothing and may fail all the same.
+func (w *watchFS) faulted(what, name string) error {
 	if w.fail != nil {
 		return w.fail(what, name)
 	}
@@ -57,6 +63,9 @@ func (w *watchFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error)
 }
 
 func (w *watchFS) OpenDir(name string) (vfs.File, error) {
+	if err := w.faulted("open", name); err != nil {
+		return nil, err
+	}
 	f, err := w.FS.OpenDir(name)
 	return w.wrap(name, f, err)
 }
@@ -105,6 +114,19 @@ func (f *watchFile) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return f.File.Write(p)
+}
+
+// Close closes in any case.
+func (f *watchFile) Close() error {
+	err := f.fs.faulted("close", f.name)
+	return errors.Join(f.File.Close(), err)
+}
+
+func (f *watchFile) Stat() (vfs.FileInfo, error) {
+	if err := f.fs.faulted("stat", f.name); err != nil {
+		return nil, err
+	}
+	return f.File.Stat()
 }
 
 func (f *watchFile) Sync() error {
