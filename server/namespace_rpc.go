@@ -97,6 +97,37 @@ func (t *talk) dispatch(ctx context.Context, ns namespace.View, c *proto.Call, r
 		entries, err := ns.ReaddirBy(ctx, posix.Ino(m.Dir), posix.Handle(m.Handle), posix.Cookie(m.Cookie), int(min(m.Max, maxEntries)), m.Plus)
 		r.Entries = proto.ToDirents(entries)
 		return err
+	case *proto.Call_Getxattr:
+		r.Value, err = ns.Getxattr(ctx, posix.Ino(op.Getxattr.Ino), string(op.Getxattr.Name))
+		return err
+	case *proto.Call_Setxattr:
+		m := op.Setxattr
+		return ns.Setxattr(ctx, posix.Ino(m.Ino), string(m.Name), m.Value, posix.XattrFlags(m.Flags))
+	case *proto.Call_Listxattr:
+		names, err := ns.Listxattr(ctx, posix.Ino(op.Listxattr.Ino))
+		for _, n := range names {
+			r.Names = append(r.Names, []byte(n))
+		}
+		return err
+	case *proto.Call_Removexattr:
+		return ns.Removexattr(ctx, posix.Ino(op.Removexattr.Ino), string(op.Removexattr.Name))
+	case *proto.Call_Statfs:
+		s, err := ns.Statfs(ctx, posix.Ino(op.Statfs.Ino))
+		r.Statfs = proto.ToStatfs(s)
+		return err
+	}
+	return t.dispatchFile(ctx, ns, c, r)
+}
+
+// dispatchFile is dispatch for the calls on open files.
+func (t *talk) dispatchFile(ctx context.Context, ns namespace.View, c *proto.Call, r *proto.Reply) error {
+	attr := func(a posix.Attr, err error) error {
+		if err == nil {
+			r.Attr = proto.ToAttr(a)
+		}
+		return err
+	}
+	switch op := c.Op.(type) {
 	case *proto.Call_Create:
 		m := op.Create
 		o, err := ns.Create(ctx, posix.Ino(m.Dir), string(m.Name), posix.Mode(m.Mode), posix.Mode(m.Umask), posix.Handle(m.Handle), posix.OpenFlags(m.Flags))
@@ -133,24 +164,6 @@ func (t *talk) dispatch(ctx context.Context, ns namespace.View, c *proto.Call, r
 		n, a, err := ns.CopyRange(ctx, posix.Handle(m.From), m.Off, posix.Handle(m.To), m.ToOff, m.Length)
 		r.Count = n
 		return attr(a, err)
-	case *proto.Call_Getxattr:
-		r.Value, err = ns.Getxattr(ctx, posix.Ino(op.Getxattr.Ino), string(op.Getxattr.Name))
-		return err
-	case *proto.Call_Setxattr:
-		m := op.Setxattr
-		return ns.Setxattr(ctx, posix.Ino(m.Ino), string(m.Name), m.Value, posix.XattrFlags(m.Flags))
-	case *proto.Call_Listxattr:
-		names, err := ns.Listxattr(ctx, posix.Ino(op.Listxattr.Ino))
-		for _, n := range names {
-			r.Names = append(r.Names, []byte(n))
-		}
-		return err
-	case *proto.Call_Removexattr:
-		return ns.Removexattr(ctx, posix.Ino(op.Removexattr.Ino), string(op.Removexattr.Name))
-	case *proto.Call_Statfs:
-		s, err := ns.Statfs(ctx, posix.Ino(op.Statfs.Ino))
-		r.Statfs = proto.ToStatfs(s)
-		return err
 	case *proto.Call_Reclaim:
 		return t.reclaim(ctx, op.Reclaim.Ticket)
 	}

@@ -20,6 +20,12 @@ const (
 	// slots is how many calls of a session run at once, and how many
 	// exactly-once slots it has.
 	slots = 256
+	// lockWaits is how many calls of a stream may wait for locks, beside the
+	// slots: an unlock must always get in.
+	lockWaits = 4096
+	// reclaimTimeout is how long a session that is back may take to reclaim
+	// what it had; the grace of all waits for it.
+	reclaimTimeout = 30 * time.Second
 	// helloTimeout is how long a fresh stream may stay silent.
 	helloTimeout = 30 * time.Second
 	// recallQueue is how many changes wait for one mount before it is told to
@@ -49,6 +55,11 @@ type talk struct {
 	calls map[uint64]context.CancelFunc
 	over  bool // the stream is at its end
 
+	room  chan struct{}     // of calls
+	waits chan struct{}     // of calls that may wait for others; see mayWait
+	older []<-chan struct{} // idle of the streams of this session that were overtaken
+	idle  chan struct{}     // closed when no call is under way any more
+
 	recalls chan namespace.Change
 	overrun chan struct{}
 }
@@ -60,6 +71,7 @@ func (w wire) Session(st grpc.ServerStream) error {
 	t := &talk{
 		s: w.Server, st: st, ctx: ctx, end: end, calls: map[uint64]context.CancelFunc{},
 		recalls: make(chan namespace.Change, recallQueue), overrun: make(chan struct{}, 1),
+		room: make(chan struct{}, slots), waits: make(chan struct{}, lockWaits), idle: make(chan struct{}),
 	}
 	welcome, err := t.handshake()
 	if err != nil {
@@ -112,14 +124,8 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 		Slots: slots, TimeoutMs: uint64(t.s.c.SessionTimeout.Milliseconds()), Release: t.s.c.Release,
 	}
 	if h.GetSession() != 0 {
-		t.sess, t.epoch, err = t.s.sessions.Resume(t.st.Context(), session.ID(h.GetSession()), h.GetSecret(), who.principal, t.end)
-		switch {
-		case errors.Is(err, session.ErrUnknown):
-			return nil, posix.E("hello", posix.ESTALE, err)
-		case errors.Is(err, session.ErrRefused):
-			return nil, posix.E("hello", posix.EACCES, err)
-		case err != nil:
-			return nil, posix.E("hello", posix.ErrnoOf(err), err)
+		if err := t.resume(h); err != nil {
+			return nil, err
 		}
 		w.Secret = h.GetSecret()
 	} else {
@@ -133,18 +139,56 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 	return w, nil
 }
 
+// resume goes on with a session. The grace after a restart lasts until it has
+// said what it had, or does not for reclaimTimeout.
+func (t *talk) resume(h *proto.Hello) (err error) {
+	id := namespace.SessionID(h.GetSession())
+	// Before the session counts as back, for then the grace may end.
+	cancel := t.s.tree.Returning(id)
+	defer func() {
+		if err != nil {
+			cancel()
+			return
+		}
+		time.AfterFunc(reclaimTimeout, func() { t.s.tree.Returned(id) })
+	}()
+	t.sess, t.epoch, err = t.s.sessions.Resume(t.st.Context(), session.ID(h.GetSession()), h.GetSecret(), t.who.principal, t.end)
+	switch {
+	case errors.Is(err, session.ErrUnknown):
+		return posix.E("hello", posix.ESTALE, err)
+	case errors.Is(err, session.ErrRefused):
+		return posix.E("hello", posix.EACCES, err)
+	case err != nil:
+		return posix.E("hello", posix.ErrnoOf(err), err)
+	}
+	return nil
+}
+
 // clip bounds what a client says of itself.
 func clip(s string) string { return s[:min(len(s), 256)] }
 
-func (t *talk) serve() error {
+// enter makes the stream one that changes are told to, until leave.
+func (t *talk) enter() {
 	t.s.mu.Lock()
+	defer t.s.mu.Unlock()
+	for o := range t.s.talks {
+		if o.sess == t.sess {
+			t.older = append(t.older, o.idle)
+		}
+	}
 	t.s.talks[t] = struct{}{}
+}
+
+func (t *talk) leave() {
+	t.s.mu.Lock()
+	delete(t.s.talks, t)
 	t.s.mu.Unlock()
-	defer func() {
-		t.s.mu.Lock()
-		delete(t.s.talks, t)
-		t.s.mu.Unlock()
-	}()
+	close(t.idle)
+}
+
+func (t *talk) serve() error {
+	t.enter()
+	defer t.leave()
 	// gRPC waits on the stream alone, so the calls are received beside this
 	// goroutine, which returns when it is told to, and that ends the stream.
 	heard := make(chan error, 1)
@@ -166,7 +210,6 @@ func (t *talk) serve() error {
 
 // listen begins each call that comes, until the stream ends or says bye.
 func (t *talk) listen(running *sync.WaitGroup) error {
-	room := make(chan struct{}, slots)
 	for {
 		m := new(proto.ToServer)
 		if err := t.st.RecvMsg(m); err != nil || t.ctx.Err() != nil {
@@ -174,7 +217,12 @@ func (t *talk) listen(running *sync.WaitGroup) error {
 		}
 		switch b := m.Body.(type) {
 		case *proto.ToServer_Call:
-			room <- struct{}{} // calls under way end by themselves, so this does too
+			room := t.admit(b.Call)
+			if room == nil {
+				t.send(&proto.ToClient{Id: m.Id, Body: &proto.ToClient_Reply{Reply: failed(
+					posix.E("setlk", posix.ENOLCK, errors.New("too many of the mount's processes wait for locks")))}})
+				continue
+			}
 			t.begin(m.Id, running, func(ctx context.Context) {
 				defer func() { <-room }()
 				t.answer(ctx, m.Id, b.Call)
@@ -187,6 +235,22 @@ func (t *talk) listen(running *sync.WaitGroup) error {
 		default:
 			return fmt.Errorf("wire: message %d is neither call, cancel nor bye", m.Id)
 		}
+	}
+}
+
+// admit takes a place for a call and answers where to give it back. Calls that
+// end by themselves are waited for; those that may not have a room of their
+// own, and nil is the answer when that is full.
+func (t *talk) admit(c *proto.Call) chan struct{} {
+	if !mayWait(c) {
+		t.room <- struct{}{}
+		return t.room
+	}
+	select {
+	case t.waits <- struct{}{}:
+		return t.waits
+	default:
+		return nil
 	}
 }
 
@@ -238,7 +302,11 @@ func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call) {
 		reply = t.call(ctx, op, c)
 	}()
 	t.s.metrics.rpc(op, reply.Errno, time.Since(start))
-	// A stream that is gone needs no reply: the client asks again.
+	// A stream that is gone needs no reply: the client asks again. That it was
+	// interrupted by the end of the stream it must not even hear.
+	if t.ctx.Err() != nil && posix.ErrnoOf(proto.Failure(op, reply.Errno, "")) == posix.EINTR {
+		return
+	}
 	t.send(&proto.ToClient{Id: id, Body: &proto.ToClient_Reply{Reply: reply}})
 }
 

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -69,13 +70,21 @@ type Session struct {
 	changed chan struct{}
 	calls   map[uint64]*call
 	next    uint64
-	tickets map[posix.Handle][]byte
+	tickets map[posix.Handle]ticket
+	locks   locks
+	undo    []undo
 	state   State
 	closed  bool
 
 	// Of the session, set by its first handshake:
 	id, boot uint64
 	secret   []byte
+}
+
+// ticket is what reopens a handle after a restart of the server.
+type ticket struct {
+	ino   posix.Ino
+	token []byte
 }
 
 // State is a session for people.
@@ -99,6 +108,7 @@ type call struct {
 	id   uint64
 	msg  *proto.Call // without the epoch; never changed
 	sent bool        // on some stream of this session
+	quit atomic.Bool // nobody wants it done any more
 	done chan struct{}
 	// Set before done is closed:
 	reply *proto.Reply
@@ -115,7 +125,7 @@ func Open(ctx context.Context, c Config) (*Session, error) {
 	}
 	s := &Session{
 		c: c, ended: make(chan struct{}), changed: make(chan struct{}),
-		calls: map[uint64]*call{}, tickets: map[posix.Handle][]byte{},
+		calls: map[uint64]*call{}, tickets: map[posix.Handle]ticket{}, locks: locks{},
 	}
 	var st *stream
 	var tried error
@@ -153,7 +163,7 @@ func (s *Session) run(ctx context.Context, st *stream) {
 		if st, err = s.attach(ctx, attempt); err == nil {
 			continue
 		}
-		s.note(err)
+		s.tried(err)
 		select {
 		case <-ctx.Done():
 			return
@@ -169,7 +179,7 @@ func (s *Session) isClosed() bool {
 	return s.closed
 }
 
-func (s *Session) note(err error) {
+func (s *Session) tried(err error) {
 	s.mu.Lock()
 	changed := s.state.LastError != err.Error()
 	s.state.LastError = err.Error()
@@ -260,16 +270,23 @@ func (s *Session) wait(ctx context.Context, c *call) error {
 	default:
 	}
 	interrupt := ctx.Done()
+	var told *stream // of the interrupt
 	var patience <-chan time.Time
 	for {
 		s.mu.Lock()
 		st, changed := s.up, s.changed
 		s.mu.Unlock()
 		switch {
+		case st != nil && ctx.Err() != nil && st != told:
+			st.cancel(c)
+			interrupt, told, patience = nil, st, nil
 		case st != nil:
 			patience = nil
 		case ctx.Err() != nil:
-			return ctx.Err()
+			if s.abandon(c) {
+				return ctx.Err()
+			}
+			continue // there is a stream again
 		case s.c.Soft && patience == nil:
 			patience = time.After(s.c.Timeout)
 		}
@@ -277,10 +294,7 @@ func (s *Session) wait(ctx context.Context, c *call) error {
 		case <-c.done:
 			return nil
 		case <-interrupt:
-			interrupt = nil
-			if st != nil {
-				st.cancel(c)
-			}
+			interrupt = nil // and go round
 		case <-changed:
 		case <-patience:
 			return fmt.Errorf("%w: no server for %v (soft mount)", posix.ETIMEDOUT, s.c.Timeout)

@@ -39,10 +39,15 @@ func (st *stream) send(m *proto.ToServer) error {
 // call sends c under this stream's epoch.
 func (st *stream) call(c *call) error {
 	m := &proto.Call{Cred: c.msg.Cred, Slot: c.msg.Slot, Seq: c.msg.Seq, Op: c.msg.Op, Epoch: st.epoch}
-	return st.send(&proto.ToServer{Id: c.id, Body: &proto.ToServer_Call{Call: m}})
+	err := st.send(&proto.ToServer{Id: c.id, Body: &proto.ToServer_Call{Call: m}})
+	if c.quit.Load() { // its cancel may have gone before
+		st.cancel(c)
+	}
+	return err
 }
 
 func (st *stream) cancel(c *call) {
+	c.quit.Store(true)
 	st.send(&proto.ToServer{Id: c.id, Body: &proto.ToServer_Cancel{Cancel: &proto.Cancel{}}})
 }
 
@@ -138,18 +143,24 @@ func channel(ctx context.Context) identity.Channel {
 func (s *Session) welcome(st *stream, w *proto.Welcome) error {
 	s.mu.Lock()
 	restarted := s.id != 0 && s.boot != w.GetBoot()
-	s.id, s.secret, s.boot = w.GetSession(), w.GetSecret(), w.GetBoot()
+	s.id, s.secret = w.GetSession(), w.GetSecret()
 	if s.slots == nil {
 		s.slots = newSlots(max(w.GetSlots(), 1))
 	}
 	s.mu.Unlock()
 	if restarted {
 		s.c.Log.Info("the server has restarted, taking the open files back", "server", st.server)
-		if err := s.reclaim(st); err != nil {
-			return err
+		for _, step := range []func(*stream) error{s.reclaim, s.relock, s.reclaimed} {
+			if err := step(st); err != nil {
+				return err // the next stream begins anew with it
+			}
 		}
 	}
+	if err := s.undoLocks(st); err != nil {
+		return err
+	}
 	s.mu.Lock()
+	s.boot = w.GetBoot()
 	var again []*call
 	for _, c := range s.calls {
 		c.sent = true
@@ -176,14 +187,40 @@ func (s *Session) welcome(st *stream, w *proto.Welcome) error {
 // that it refuses is gone: later calls answer EBADF.
 func (s *Session) reclaim(st *stream) error {
 	s.mu.Lock()
-	waiting := map[uint64]posix.Handle{}
-	var msgs []*proto.ToServer
-	for h, ticket := range s.tickets {
+	var handles []posix.Handle
+	var ops []*proto.Call
+	for h, t := range s.tickets {
+		handles = append(handles, h)
+		ops = append(ops, &proto.Call{Cred: &proto.Cred{}, Op: &proto.Call_Reclaim{Reclaim: &proto.Reclaim{Ticket: t.token}}})
+	}
+	s.mu.Unlock()
+	return s.before(st, ops, func(i int, err error) {
+		s.c.Log.Error("an open file could not be taken back", "handle", uint64(handles[i]), "err", err)
+		s.mu.Lock()
+		s.handleClosed(handles[i])
+		s.mu.Unlock()
+	})
+}
+
+// reclaimed says that nothing more is to be taken back.
+func (s *Session) reclaimed(st *stream) error {
+	done := &proto.Call{Cred: &proto.Cred{}, Op: &proto.Call_Reclaimed{Reclaimed: &proto.Reclaimed{}}}
+	return s.before(st, []*proto.Call{done}, func(_ int, err error) {
+		s.c.Log.Warn("the server does not know that all is taken back", "err", err)
+	})
+}
+
+// before does calls on a stream that is not up yet, ahead of all others, and
+// waits for their answers; refused is told of each that was an error.
+func (s *Session) before(st *stream, ops []*proto.Call, refused func(i int, err error)) error {
+	waiting := map[uint64]int{}
+	msgs := make([]*proto.ToServer, len(ops))
+	s.mu.Lock()
+	for i, op := range ops {
 		s.next++
-		waiting[s.next] = h
-		msgs = append(msgs, &proto.ToServer{Id: s.next, Body: &proto.ToServer_Call{Call: &proto.Call{
-			Epoch: st.epoch, Cred: &proto.Cred{}, Op: &proto.Call_Reclaim{Reclaim: &proto.Reclaim{Ticket: ticket}},
-		}}})
+		waiting[s.next] = i
+		op.Epoch = st.epoch
+		msgs[i] = &proto.ToServer{Id: s.next, Body: &proto.ToServer_Call{Call: op}}
 	}
 	s.mu.Unlock()
 	go func() {
@@ -196,14 +233,14 @@ func (s *Session) reclaim(st *stream) error {
 		if err := st.st.RecvMsg(m); err != nil {
 			return err
 		}
-		h, ok := waiting[m.GetId()]
+		if r := m.GetRecall(); r != nil {
+			s.recall(r)
+		}
+		i, ok := waiting[m.GetId()]
 		if r := m.GetReply(); ok && r != nil {
 			delete(waiting, m.GetId())
 			if err := proto.Failure("reclaim", r.GetErrno(), r.GetMessage()); err != nil {
-				s.c.Log.Error("an open file could not be taken back", "handle", uint64(h), "err", err)
-				s.mu.Lock()
-				delete(s.tickets, h)
-				s.mu.Unlock()
+				refused(i, err)
 			}
 		}
 	}
@@ -214,9 +251,12 @@ func (s *Session) reclaim(st *stream) error {
 // been applied can't be sent to another session: they fail.
 func (s *Session) lost() {
 	s.mu.Lock()
-	s.c.Log.Error("the server knows the session no more: open files are stale", "session", s.id, "files", len(s.tickets))
+	s.c.Log.Error("the server knows the session no more: open files are stale and locks are gone", "session", s.id, "files", len(s.tickets),
+		"owners_of_locks", len(s.locks))
 	s.id, s.boot, s.secret = 0, 0, nil
 	clear(s.tickets)
+	clear(s.locks)
+	s.undo = nil
 	var failed []*call
 	for id, c := range s.calls {
 		if c.sent && c.msg.GetSeq() != 0 {
@@ -261,16 +301,7 @@ func (s *Session) deliver(id uint64, r *proto.Reply) {
 		return // sent twice and answered twice, or given up
 	}
 	delete(s.calls, id)
-	if r.GetErrno() == 0 {
-		switch op := c.msg.Op.(type) {
-		case *proto.Call_Open:
-			s.tickets[posix.Handle(op.Open.Handle)] = r.GetOpened().GetTicket()
-		case *proto.Call_Create:
-			s.tickets[posix.Handle(op.Create.Handle)] = r.GetOpened().GetTicket()
-		case *proto.Call_Close:
-			delete(s.tickets, posix.Handle(op.Close.Handle))
-		}
-	}
+	s.note(c.msg, r)
 	c.reply = r
 	close(c.done)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/lock"
 )
 
 // formatVersion is that of the whole: keys and what they mean. Each record has
@@ -45,7 +46,7 @@ func Open(ctx context.Context, cfg Config) (*Tree, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open namespace: %w", err)
 	}
-	t.opens = newOpens(!fresh)
+	t.opens, t.locks = newOpens(!fresh), lock.New(lock.Config{})
 	return t, nil
 }
 

@@ -234,10 +234,13 @@ func (v View) adopt(ctx context.Context, ino posix.Ino, h posix.Handle, flags po
 	return res, v.t.opens.add(v.sess, h, v.openFile(ino, flags), res.Attr.Nlink == 0, true)
 }
 
-// Close forgets the handle. If it was the last of an inode without a name,
+// Close forgets the handle, and with the session's last one of an inode its
+// locks there. If it was the last of an inode without a name,
 // Reclaim finds it.
 func (v View) Close(_ context.Context, h posix.Handle) error {
-	v.t.opens.close(v.sess, h)
+	if ino := v.t.opens.close(v.sess, h); ino != 0 {
+		v.t.releaseLocks(v.sess, ino)
+	}
 	return nil
 }
 
@@ -253,11 +256,14 @@ func (t *Tree) Reopen(ctx context.Context, s SessionID, uid posix.UID, ino posix
 	return wrap("reopen", err)
 }
 
-// EndSession closes the session's handles and forgets its reply slots. The
+// EndSession closes the session's handles, takes its locks and forgets its
+// reply slots. The
 // caller has seen to it that no request of the session is under way or comes
 // later.
 func (t *Tree) EndSession(ctx context.Context, s SessionID) error {
-	t.opens.closeAll(s)
+	t.opens.closeAll(s) // the locks next: see Setlk
+	t.endLocks(s)
+	t.Returned(s)
 	_, err := t.As(posix.Cred{}).run(ctx, func(x *txn) error {
 		var keys [][]byte
 		err := x.r.Scan(key8(keyReply, uint64(s)), key8(keyReply, uint64(s)+1), func(k, _ []byte) bool {
@@ -271,7 +277,3 @@ func (t *Tree) EndSession(ctx context.Context, s SessionID) error {
 	})
 	return wrap("end session", err)
 }
-
-// Recovered ends the time of grace after a restart: what nobody reopened and
-// has no name may go.
-func (t *Tree) Recovered() { t.opens.endGrace() }

@@ -35,6 +35,7 @@ import (
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/lock"
 )
 
 // SessionID names a session: the owner of handles and reply slots. It is never
@@ -103,6 +104,7 @@ type Tree struct {
 	gen   uint64                   // Attr.Gen of inodes made by this run
 	inos  inos
 	opens opens
+	locks *lock.Table
 	files atomic.Int64 // inodes that there are
 	sweep atomic.Uint64
 	step  int // records that one transaction cuts or frees, at most; tests lower it

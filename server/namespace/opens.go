@@ -39,9 +39,21 @@ import (
 // inode had a name. A pin alone is no such proof.
 type opens struct {
 	mu       sync.Mutex
-	grace    bool
 	nodes    map[posix.Ino]*node
-	sessions map[SessionID]map[posix.Handle]openFile
+	sessions map[SessionID]*owned
+	grace    grace
+}
+
+// owned is what one session has open. It is there only while that is something.
+type owned struct {
+	handles map[posix.Handle]openFile
+	uses    map[posix.Ino]*use
+}
+
+// use is one inode of a session.
+type use struct {
+	handles int
+	locked  bool // it has, or had, locks
 }
 
 // node is what the table knows of an inode that is busy in some way.
@@ -60,11 +72,7 @@ type openFile struct {
 func (o openFile) may(f posix.OpenFlags) bool { return o.flags&f != 0 }
 
 func newOpens(grace bool) opens {
-	return opens{
-		grace:    grace,
-		nodes:    map[posix.Ino]*node{},
-		sessions: map[SessionID]map[posix.Handle]openFile{},
-	}
+	return opens{nodes: map[posix.Ino]*node{}, sessions: map[SessionID]*owned{}, grace: newGrace(grace)}
 }
 
 func (o *opens) node(ino posix.Ino) *node {
@@ -123,28 +131,43 @@ func (o *opens) add(s SessionID, h posix.Handle, f openFile, nameless, trusted b
 	if h == 0 {
 		return posix.EINVAL
 	}
-	if was, ok := o.sessions[s][h]; ok {
+	own := o.sessions[s]
+	if was, ok := own.at(h); ok {
 		if was.ino != f.ino || was.flags != f.flags {
 			return posix.EBADF
 		}
 		return nil // the same open, sent again
 	}
-	if nameless && n.handles == 0 && !(trusted && o.grace) {
+	if nameless && n.handles == 0 && !(trusted && o.grace.on) {
 		return posix.ESTALE
 	}
-	if o.sessions[s] == nil {
-		o.sessions[s] = map[posix.Handle]openFile{}
+	if own == nil {
+		own = &owned{handles: map[posix.Handle]openFile{}, uses: map[posix.Ino]*use{}}
+		o.sessions[s] = own
 	}
-	o.sessions[s][h] = f
+	own.handles[h] = f
+	if own.uses[f.ino] == nil {
+		own.uses[f.ino] = &use{}
+	}
+	own.uses[f.ino].handles++
 	n.handles++
 	return nil
+}
+
+// at is the handle's, of a session that may have nothing.
+func (own *owned) at(h posix.Handle) (openFile, bool) {
+	if own == nil {
+		return openFile{}, false
+	}
+	f, ok := own.handles[h]
+	return f, ok
 }
 
 // get answers EBADF for what is not open.
 func (o *opens) get(s SessionID, h posix.Handle) (openFile, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	f, ok := o.sessions[s][h]
+	f, ok := o.sessions[s].at(h)
 	if !ok {
 		return f, posix.EBADF
 	}
@@ -159,25 +182,53 @@ func (o *opens) held(ino posix.Ino) bool {
 	return n != nil && n.handles > 0
 }
 
-func (o *opens) close(s SessionID, h posix.Handle) {
+// uses reports whether the session has ino open; with lock it notes that it
+// has locks there.
+func (o *opens) uses(s SessionID, ino posix.Ino, lock bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if f, ok := o.sessions[s][h]; ok {
-		delete(o.sessions[s], h)
-		o.drop(f.ino)
+	own := o.sessions[s]
+	if own == nil || own.uses[ino] == nil {
+		return false
 	}
-	if len(o.sessions[s]) == 0 {
+	own.uses[ino].locked = own.uses[ino].locked || lock
+	return true
+}
+
+// close forgets a handle. If it was the session's last of an inode in which it
+// may have locks, it answers that.
+func (o *opens) close(s SessionID, h posix.Handle) (locked posix.Ino) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	own := o.sessions[s]
+	f, ok := own.at(h)
+	if !ok {
+		return 0
+	}
+	delete(own.handles, h)
+	o.drop(f.ino)
+	u := own.uses[f.ino]
+	if u.handles--; u.handles == 0 {
+		delete(own.uses, f.ino)
+		if u.locked {
+			locked = f.ino
+		}
+	}
+	if len(own.handles) == 0 {
 		delete(o.sessions, s)
 	}
+	return locked
 }
 
 func (o *opens) closeAll(s SessionID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, f := range o.sessions[s] {
-		o.drop(f.ino)
+	if own := o.sessions[s]; own != nil {
+		for _, f := range own.handles {
+			o.drop(f.ino)
+		}
+		delete(o.sessions, s)
 	}
-	delete(o.sessions, s)
 }
 
 func (o *opens) drop(ino posix.Ino) {
@@ -191,7 +242,7 @@ func (o *opens) drop(ino posix.Ino) {
 func (o *opens) doom(ino posix.Ino) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.grace {
+	if o.grace.on {
 		return false
 	}
 	n := o.node(ino)
@@ -213,18 +264,6 @@ func (o *opens) spare(ino posix.Ino) {
 		n.spared = nil
 	}
 	o.settle(ino, n)
-}
-
-func (o *opens) endGrace() {
-	o.mu.Lock()
-	o.grace = false
-	o.mu.Unlock()
-}
-
-func (o *opens) inGrace() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.grace
 }
 
 // idle reports whether nobody has ino open at this moment; doom has the last
