@@ -16,6 +16,10 @@ const extentCost = 64
 // where it fills gaps among many, which were charged themselves.
 const maxCost = 2 * extentCost
 
+// maxNeed is the most memory that one write of at most a block can take: what
+// is there of a block grows to its full size, and another one begins.
+const maxNeed = 2*posix.BlockSize + maxCost
+
 // chunk is what is buffered of one chunk of a file. A write appends its bytes
 // to the chunk's open slice and lays an extent over the dirty map; so the
 // bytes are copied once, and small writes to scattered places gather in one

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"math"
 	"sync"
 
 	"github.com/wardfs/wardfs/posix"
@@ -100,6 +102,7 @@ type fakeTree struct {
 	files   map[posix.Ino]*fakeFile
 	names   map[string]posix.Ino
 	handles map[posix.Handle]posix.Ino
+	zoned   bool // all is in an encryption zone: slices can't be shared
 	next    posix.Ino
 	fault   func(op string) error
 	calls   map[string]int
@@ -268,6 +271,88 @@ func (t *fakeTree) Layout(ctx context.Context, h posix.Handle, off, length uint6
 		m, end = m[:50], m[49].End()
 	}
 	return m, end, nil
+}
+
+func (t *fakeTree) ReaddirBy(ctx context.Context, dir posix.Ino, _ posix.Handle, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
+	return t.Readdir(ctx, dir, from, max, plus)
+}
+
+func (t *fakeTree) Tmpfile(ctx context.Context, dir posix.Ino, mode, umask posix.Mode, h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {
+	t.mu.Lock()
+	name := fmt.Sprint("nameless ", t.next)
+	t.mu.Unlock()
+	o, err := t.Create(ctx, dir, name, mode, umask, h, flags)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.names, name)
+	return o, err
+}
+
+// file answers the file open as h. t.mu is held.
+func (t *fakeTree) file(op string, h posix.Handle) (*fakeFile, error) {
+	if ino, ok := t.handles[h]; ok {
+		return t.files[ino], nil
+	}
+	return nil, posix.E(op, posix.EBADF, nil)
+}
+
+func (t *fakeTree) Allocate(ctx context.Context, h posix.Handle, mode posix.AllocMode, off, length uint64) (posix.Attr, error) {
+	if err := t.begin("allocate"); err != nil {
+		return posix.Attr{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f, err := t.file("allocate", h)
+	if err != nil {
+		return posix.Attr{}, err
+	}
+	if mode&(posix.AllocPunchHole|posix.AllocZeroRange) != 0 {
+		f.clear(off, off+length)
+	}
+	if mode&posix.AllocKeepSize == 0 {
+		f.attr.Size = max(f.attr.Size, off+length)
+	}
+	t.touch(f)
+	return f.attr, nil
+}
+
+func (f *fakeFile) clear(lo, hi uint64) {
+	f.m = append(f.m.Range(0, lo), f.m.Range(hi, math.MaxUint64)...)
+}
+
+func (t *fakeTree) CopyRange(ctx context.Context, from posix.Handle, off uint64, to posix.Handle, toOff, n uint64) (uint64, posix.Attr, error) {
+	if err := t.begin("copyrange"); err != nil {
+		return 0, posix.Attr{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	src, err := t.file("copyrange", from)
+	dst, err2 := t.file("copyrange", to)
+	switch {
+	case err != nil || err2 != nil:
+		return 0, posix.Attr{}, errors.Join(err, err2)
+	case t.zoned:
+		return 0, posix.Attr{}, posix.E("copyrange", posix.EXDEV, nil)
+	case off >= src.attr.Size:
+		return 0, dst.attr, nil
+	}
+	n = min(n, src.attr.Size-off)
+	if src == dst && off < toOff+n && toOff < off+n {
+		return 0, posix.Attr{}, posix.E("copyrange", posix.EINVAL, nil)
+	}
+	n = min(n, 200<<10) // where there is much to share
+	dst.clear(toOff, toOff+n)
+	for _, e := range src.m.Range(off, off+n) {
+		e.Off = e.Off - off + toOff
+		if border := (e.Off/posix.ChunkSize + 1) * posix.ChunkSize; e.End() > border {
+			dst.m = dst.m.Lay(e.Cut(e.Off, border))
+			e = e.Cut(border, e.End())
+		}
+		dst.m = dst.m.Lay(e)
+	}
+	dst.attr.Size = max(dst.attr.Size, toOff+n)
+	t.touch(dst)
+	return n, dst.attr, nil
 }
 
 func (t *fakeTree) Commit(ctx context.Context, h posix.Handle, c posix.Commit) (posix.Attr, error) {

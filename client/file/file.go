@@ -35,6 +35,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wardfs/wardfs/client/blockcache"
@@ -99,6 +100,8 @@ type Files struct {
 	ahead     gate
 	rounds    gate // flushes under way
 	stats     counters
+	doubts    atomic.Uint64 // how often some file came into doubt
+	era       atomic.Uint64 // how often the session was lost
 
 	randMu sync.Mutex
 	rand   io.Reader
@@ -114,8 +117,9 @@ type Files struct {
 	idle    list.List // of idle, oldest first
 	calls   list.List // of uint64: the clock when each call under way began
 	clock   uint64
-	dirty   map[*inode]time.Time // since when, at most
-	handles posix.Handle         // the last one given out
+	dirty   map[*inode]time.Time     // since when, at most
+	handles posix.Handle             // the last one given out
+	byID    map[posix.Handle]*Handle // those that are open
 	bad     map[posix.BlockID]bool
 }
 
@@ -124,7 +128,7 @@ func New(c Config) *Files {
 	f := &Files{
 		blocks: c.Blocks, codec: plain{},
 		age: c.Age, readAhead: uint64(c.ReadAhead), now: c.Now, log: c.Log, rand: c.Rand,
-		inodes: map[posix.Ino]*inode{}, dirty: map[*inode]time.Time{}, bad: map[posix.BlockID]bool{},
+		inodes: map[posix.Ino]*inode{}, byID: map[posix.Handle]*Handle{}, dirty: map[*inode]time.Time{}, bad: map[posix.BlockID]bool{},
 		wake: make(chan struct{}, 1), small: make(gate, maxSmall), ahead: make(gate, maxAhead),
 		rounds: make(gate, maxRounds),
 	}

@@ -3,6 +3,7 @@ package file
 import (
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -25,7 +26,8 @@ type round struct {
 	all    bool   // open slices too; else only those that are closed
 	told   bool   // someone waits who will tell the error to his caller
 	sealed bool   // it has been settled what belongs to it
-	writes uint64 // i.writes at that moment
+	writes uint64 // i.writes at that moment,
+	era    uint64 // and i.era
 	done   chan struct{}
 	err    error // once done is closed
 }
@@ -46,7 +48,7 @@ func (i *inode) kick(all, told bool) *round {
 			r.finish(posix.E("flush", posix.ECANCELED, nil))
 			return r
 		}
-	case !r.sealed || r.all && r.writes == i.writes || !all:
+	case !r.sealed || r.era == i.era && (r.all && r.writes == i.writes || !all):
 	default:
 		if i.next == nil {
 			i.next = &round{done: make(chan struct{})}
@@ -90,11 +92,7 @@ func (i *inode) run(r *round) {
 	for r != nil {
 		err := i.order.lock(i.f.ctx)
 		if err == nil {
-			if err = i.f.rounds.lock(i.f.ctx); err == nil {
-				err = i.flush(i.f.ctx, r)
-				i.f.rounds.unlock()
-			}
-			i.conclude(r, err)
+			err = i.turn(i.f.ctx, r)
 			i.order.unlock()
 		}
 		i.mu.Lock()
@@ -106,14 +104,26 @@ func (i *inode) run(r *round) {
 	}
 }
 
+// turn is one round, as soon as not too many are under way. i.order is held.
+func (i *inode) turn(ctx context.Context, r *round) error {
+	err := i.f.rounds.lock(ctx)
+	if err == nil {
+		err = i.flush(ctx, r)
+		i.f.rounds.unlock()
+	}
+	i.conclude(r, err)
+	return err
+}
+
 // conclude takes note of how a round ended. An error is recorded for every
 // open handle if someone is about to be told of it, or if it is final; one
-// that is neither is only a delay. i.order is held.
+// that is neither is only a delay. What was to be flushed before the session
+// was lost is gone, and has an error of its own. i.order is held.
 func (i *inode) conclude(r *round, err error) {
 	waits, _ := i.f.memory.waiting()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if err == nil {
+	if err == nil || r.sealed && r.era != i.era {
 		i.failing = nil
 		return
 	}
@@ -131,10 +141,11 @@ func (i *inode) conclude(r *round, err error) {
 	}
 }
 
-// discard drops all dirty data for good. i.mu and i.order are held.
+// discard drops all dirty data for good. i.mu is held, and i.order unless the
+// session was lost.
 func (i *inode) discard(err error) {
 	i.f.log.Error("delayed writes dropped", "ino", i.ino, "bytes", i.covered(), "errno", posix.ErrnoOf(err))
-	i.cut(0)
+	i.cut(0, math.MaxUint64)
 	i.failing = nil
 }
 
@@ -192,7 +203,7 @@ func (i *inode) seal(r *round) (batch map[posix.SliceID]*slice, since time.Time)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.sweep()
-	r.sealed, r.writes = true, i.writes
+	r.sealed, r.writes, r.era = true, i.writes, i.era
 	i.full = 0
 	batch = make(map[posix.SliceID]*slice, len(i.slices))
 	for key, s := range i.slices {

@@ -1,7 +1,9 @@
 package file
 
 import (
+	"cmp"
 	"context"
+	"math"
 	"slices"
 	"sync"
 
@@ -16,6 +18,8 @@ type Handle struct {
 	id    posix.Handle
 	flags posix.OpenFlags
 	kept  bool
+	era   uint64 // f.era when it was opened
+	mark  uint64 // f.doubts then
 	ahead readAhead
 
 	seen uint64 // of i.errs; guarded by i.mu
@@ -28,21 +32,37 @@ type Handle struct {
 // Open opens a file. ns is the server's namespace as the caller has it, not one
 // of Over; the handle keeps it. The attributes have what is buffered here.
 func (f *Files) Open(ctx context.Context, ns posix.Namespace, ino posix.Ino, flags posix.OpenFlags) (*Handle, posix.Attr, error) {
-	i := f.hold(ino)
-	h := f.handle(ns, flags)
-	if flags&posix.OpenTrunc != 0 {
-		// A commit under way must not reach the server after the truncation.
+	if flags&posix.OpenTrunc == 0 {
+		return f.open(ctx, ns, ino, flags)
+	}
+	// A commit under way must not reach the server after the truncation, nor
+	// the truncation after a commit that follows.
+	type answer struct {
+		h *Handle
+		a posix.Attr
+	}
+	o, err := detach(ctx, f, "open", func(ctx context.Context) (answer, error) {
+		i := f.hold(ino)
+		defer f.release(i)
 		if err := i.order.lock(ctx); err != nil {
-			f.release(i)
-			return nil, posix.Attr{}, as("open", err)
+			return answer{}, as("open", err)
 		}
 		defer i.order.unlock()
-	}
-	o, err := ns.Open(ctx, ino, h.id, flags)
-	if err != nil {
-		if flags&posix.OpenTrunc != 0 {
+		h, a, err := f.open(ctx, ns, ino, flags)
+		if err != nil {
 			i.doubt()
 		}
+		return answer{h, a}, err
+	}, func(o answer) { _ = o.h.Close(f.ctx) })
+	return o.h, o.a, err
+}
+
+// open is Open; to truncate, i.order is held.
+func (f *Files) open(ctx context.Context, ns posix.Namespace, ino posix.Ino, flags posix.OpenFlags) (*Handle, posix.Attr, error) {
+	i := f.hold(ino)
+	h := f.handle(ns, flags)
+	o, err := ns.Open(ctx, ino, h.id, flags)
+	if err != nil {
 		h.abandon(ctx, err)
 		f.release(i)
 		return nil, posix.Attr{}, err
@@ -52,21 +72,16 @@ func (f *Files) Open(ctx context.Context, ns posix.Namespace, ino posix.Ino, fla
 
 // Create makes a file and opens it, or opens the one that is there.
 func (f *Files) Create(ctx context.Context, ns posix.Namespace, dir posix.Ino, name string, mode, umask posix.Mode, flags posix.OpenFlags) (*Handle, posix.Attr, error) {
-	defer f.enter()()
-	h := f.handle(ns, flags)
 	ask := flags
 	if flags&posix.OpenExcl == 0 {
 		// Which file that is, and what of it is dirty here, is not known yet.
 		ask &^= posix.OpenTrunc
 	}
-	o, err := ns.Create(ctx, dir, name, mode, umask, h.id, ask)
-	if err != nil {
-		h.abandon(ctx, err)
-		return nil, posix.Attr{}, err
-	}
-	a := h.opened(f.hold(o.Attr.Ino), o, ask)
-	if ask == flags || flags&posix.OpenTrunc == 0 || a.Size == 0 {
-		return h, a, nil
+	h, a, err := f.make(ctx, ns, flags, func(h posix.Handle) (posix.Opened, error) {
+		return ns.Create(ctx, dir, name, mode, umask, h, ask)
+	})
+	if err != nil || ask == flags || a.Size == 0 {
+		return h, a, err
 	}
 	a, err = f.Over(ns).Setattr(ctx, a.Ino, posix.SetAttr{Set: posix.SetSize, Handle: h.id})
 	if err != nil {
@@ -76,12 +91,38 @@ func (f *Files) Create(ctx context.Context, ns posix.Namespace, dir posix.Ino, n
 	return h, a, nil
 }
 
+// Tmpfile makes a file without a name, as O_TMPFILE in dir, and opens it.
+func (f *Files) Tmpfile(ctx context.Context, ns posix.Namespace, dir posix.Ino, mode, umask posix.Mode, flags posix.OpenFlags) (*Handle, posix.Attr, error) {
+	return f.make(ctx, ns, flags, func(h posix.Handle) (posix.Opened, error) {
+		return ns.Tmpfile(ctx, dir, mode, umask, h, flags)
+	})
+}
+
+// make opens what ask makes, which truncates nothing that is known here.
+func (f *Files) make(ctx context.Context, ns posix.Namespace, flags posix.OpenFlags, ask func(posix.Handle) (posix.Opened, error)) (*Handle, posix.Attr, error) {
+	defer f.enter()()
+	h := f.handle(ns, flags)
+	o, err := ask(h.id)
+	if err != nil {
+		h.abandon(ctx, err)
+		return nil, posix.Attr{}, err
+	}
+	return h, h.opened(f.hold(o.Attr.Ino), o, flags&^posix.OpenTrunc), nil
+}
+
 // handle makes a handle that is not open yet.
 func (f *Files) handle(ns posix.Namespace, flags posix.OpenFlags) *Handle {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.handles++
-	return &Handle{ns: ns, id: f.handles, flags: flags}
+	return &Handle{ns: ns, id: f.handles, flags: flags, era: f.era.Load(), mark: f.doubts.Load()}
+}
+
+// handleOf answers the open handle of that name, nil if it is none of f's.
+func (f *Files) handleOf(id posix.Handle) *Handle {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.byID[id]
 }
 
 // abandon makes sure that an open whose outcome is not known is closed.
@@ -96,20 +137,24 @@ func (h *Handle) abandon(ctx context.Context, err error) {
 // i.order held, has OpenTrunc in flags.
 func (h *Handle) opened(i *inode, o posix.Opened, flags posix.OpenFlags) posix.Attr {
 	h.i, h.capability = i, o.Capability
+	i.f.mu.Lock()
+	i.f.byID[h.id] = h
+	i.f.mu.Unlock()
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	h.kept = i.attr.Ino != 0 && !i.foreign
 	if flags&posix.OpenTrunc != 0 {
-		i.cut(0)
+		i.cut(0, math.MaxUint64)
 	}
 	a := i.adopt(o.Attr)
+	i.sure(h.mark)
 	h.kept = h.kept && !i.foreign
 	i.foreign = false
 	if a.Change == o.Attr.Change && wellFormed(o.Extents) {
 		i.layout.learn(o.Extents, 0, o.LayoutEnd)
 	}
 	h.seen = i.errs.seq
-	if h.writes() {
+	if h.writes() && !h.stale() {
 		i.writers = append(i.writers, h)
 	}
 	return i.show(a)
@@ -145,8 +190,8 @@ func (h *Handle) Write(ctx context.Context, src []byte, off uint64) (int, error)
 	for n < len(src) {
 		at := off + uint64(n)
 		step := min(len(src)-n, posix.BlockSize, int(posix.ChunkSize-at%posix.ChunkSize))
-		if err := h.i.write(ctx, src[n:n+step], at); err != nil {
-			return n, as("write", err)
+		if err := h.i.write(ctx, h, src[n:n+step], at); err != nil {
+			return n, h.as("write", err)
 		}
 		n += step
 	}
@@ -156,8 +201,12 @@ func (h *Handle) Write(ctx context.Context, src []byte, off uint64) (int, error)
 }
 
 // intact answers EIO while data written through this handle, or one that was
-// open with it, is lost and the handle has not been told.
+// open with it, is lost and the handle has not been told; ESTALE for good if
+// its session is lost.
 func (h *Handle) intact(op string) error {
+	if h.stale() {
+		return posix.E(op, posix.ESTALE, errLost)
+	}
 	h.i.mu.RLock()
 	defer h.i.mu.RUnlock()
 	if h.writes() && h.seen < h.i.lost {
@@ -205,21 +254,32 @@ func (i *inode) unclean() bool {
 }
 
 // Close commits what is left and closes the file on the server. The handle is
-// closed whatever it answers.
+// closed whatever it answers; if it is interrupted, that happens later.
 func (h *Handle) Close(ctx context.Context) error {
-	i := h.i
-	var err error
+	err := h.Flush(ctx)
+	if err != nil && ctx.Err() != nil && h.i.f.spawn(func() {
+		_ = h.Flush(h.i.f.ctx) // whoever else has the file open is told too
+		_ = h.end(h.i.f.ctx)
+	}) {
+		return err
+	}
+	return cmp.Or(err, h.end(ctx))
+}
+
+// end is Close after the last flush.
+func (h *Handle) end(ctx context.Context) error {
+	f := h.i.f
 	if h.writes() {
-		err = h.flush(ctx, "close")
 		h.leave(ctx)
 	}
 	h.mu.Lock()
 	h.closing = true
 	h.mu.Unlock()
-	if e := h.ns.Close(ctx, h.id); err == nil {
-		err = e
-	}
-	i.f.release(i)
+	f.mu.Lock()
+	delete(f.byID, h.id)
+	f.mu.Unlock()
+	err := h.ns.Close(ctx, h.id)
+	f.release(h.i)
 	return err
 }
 
@@ -240,6 +300,9 @@ func (h *Handle) leave(ctx context.Context) {
 // call runs fn with the handle's capability, and once more with a fresh one if
 // it is not accepted.
 func (h *Handle) call(ctx context.Context, fn func(capability []byte) error) error {
+	if h.stale() {
+		return posix.E("call", posix.ESTALE, errLost)
+	}
 	h.mu.Lock()
 	old := h.capability
 	h.mu.Unlock()
@@ -255,18 +318,20 @@ func (h *Handle) call(ctx context.Context, fn func(capability []byte) error) err
 }
 
 // fresh asks for a new capability unless someone did since old was read. An
-// open under the same handle is the same open.
+// open under the same handle is the same open, but to a new session: there it
+// would be a new one, without the old one's locks, of a file that may have
+// changed.
 func (h *Handle) fresh(ctx context.Context, old []byte) ([]byte, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
-	case h.closing:
+	case h.closing, h.stale():
 		return nil, false
 	case string(old) != string(h.capability):
 		return h.capability, true
 	}
 	o, err := h.ns.Open(ctx, h.i.ino, h.id, h.flags&^(posix.OpenTrunc|posix.OpenExcl))
-	if err != nil {
+	if err != nil || h.stale() {
 		return nil, false
 	}
 	h.capability = o.Capability

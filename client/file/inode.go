@@ -25,12 +25,14 @@ type inode struct {
 	mu      sync.RWMutex
 	attr    posix.Attr // the newest that the server told; Ino 0 until it did
 	stale   bool       // attr may be old: ask before its size counts
+	doubted uint64     // f.doubts when it became so the last time
+	era     uint64     // how often the session was lost since
 	foreign bool       // another client has changed the file since the last open
 	layout  layout
 	gen     uint64    // grows whenever the layout changes but by learning
 	writers []*Handle // open for writing, in order of opening
 
-	chunks  map[uint64]*chunk // what is dirty, by chunk index
+	chunks  map[uint64]*chunk // what is dirty, by chunk index; nil if nothing is
 	slices  map[posix.SliceID]*slice
 	extents int        // how many dirty ones there are
 	end     uint64     // after the last dirty byte; 0 if none is dirty
@@ -68,8 +70,7 @@ func (f *Files) hold(ino posix.Ino) *inode {
 	defer f.mu.Unlock()
 	i := f.inodes[ino]
 	if i == nil {
-		i = &inode{f: f, ino: ino, order: newGate(),
-			chunks: map[uint64]*chunk{}, slices: map[posix.SliceID]*slice{}}
+		i = &inode{f: f, ino: ino, order: newGate()}
 		f.inodes[ino] = i
 	}
 	i.refs++
@@ -167,8 +168,16 @@ func (i *inode) adopt(a posix.Attr) posix.Attr {
 		i.forget()
 		i.foreign = true
 	}
-	i.attr, i.stale = a, false
+	i.attr = a
 	return a
+}
+
+// sure notes that attributes asked for when f.doubts was mark have come: there
+// is no doubt left but for what was told since. i.mu is held.
+func (i *inode) sure(mark uint64) {
+	if i.doubted <= mark {
+		i.stale = false
+	}
 }
 
 // adoptOwn is adopt for the answer to a change that this client has made. The
@@ -225,14 +234,15 @@ func (i *inode) refresh(ctx context.Context, ns posix.Namespace) error {
 	if !stale {
 		return nil
 	}
+	mark := i.f.doubts.Load()
 	a, err := ns.Getattr(ctx, i.ino)
 	if err != nil {
 		return err
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.stale = false
 	i.adopt(a)
+	i.sure(mark)
 	return nil
 }
 
@@ -240,6 +250,12 @@ func (i *inode) refresh(ctx context.Context, ns posix.Namespace) error {
 func (i *inode) doubt() {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.suspect()
+}
+
+// suspect is doubt with i.mu held.
+func (i *inode) suspect() {
 	i.stale, i.foreign = true, true
+	i.doubted = i.f.doubts.Add(1)
 	i.forget()
 }

@@ -54,6 +54,15 @@ func (l *layout) truncate(size uint64) {
 	l.known = l.known.add(size, math.MaxUint64)
 }
 
+// clear notes that [lo, hi) has become a hole.
+func (l *layout) clear(lo, hi uint64) { l.learn(nil, lo, hi) }
+
+// unlearn forgets what is known of [lo, hi).
+func (l *layout) unlearn(lo, hi uint64) {
+	l.extents = append(l.extents.Range(0, lo), l.extents.Range(hi, math.MaxUint64)...)
+	l.known = l.known.remove(lo, hi)
+}
+
 // overlay puts over on base; both are in order and free of overlap. It may
 // reuse base's array.
 func overlay(base, over posix.Map) posix.Map {
@@ -106,6 +115,15 @@ func (r ranges) add(lo, hi uint64) ranges {
 		lo, hi = min(lo, r[j].lo), max(hi, r[j].hi)
 	}
 	return slices.Replace(r, i, j, span{lo, hi})
+}
+
+// remove takes [lo, hi) out of the set.
+func (r ranges) remove(lo, hi uint64) ranges {
+	var out ranges
+	for _, s := range r {
+		out = out.add(s.lo, min(s.hi, lo)).add(max(s.lo, hi), s.hi)
+	}
+	return out
 }
 
 // gap answers the first byte of [lo, hi) that is not in the set.

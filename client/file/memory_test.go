@@ -96,7 +96,7 @@ func TestDroppedOnItsWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.i.mu.Lock()
-	a.i.cut(0)
+	a.i.cut(0, posix.FileSizeMax)
 	a.i.mu.Unlock()
 	arrived := make(chan bool, 1)
 	short := r.memory.short

@@ -90,68 +90,23 @@ func near(r *rand.Rand, spread int64) uint64 {
 	return uint64(max(at, 0))
 }
 
-// oracle is a file as it should be: sparse, in pages.
-type oracle struct {
-	pages map[uint64][]byte
-	size  uint64
-}
-
-const oraclePage = 1 << 16
-
-func (o *oracle) write(p []byte, off uint64) {
-	o.size = max(o.size, off+uint64(len(p)))
-	for len(p) > 0 {
-		page := o.pages[off/oraclePage]
-		if page == nil {
-			page = make([]byte, oraclePage)
-			o.pages[off/oraclePage] = page
-		}
-		n := copy(page[off%oraclePage:], p)
-		p, off = p[n:], off+uint64(n)
-	}
-}
-
-func (o *oracle) read(p []byte, off uint64) int {
-	if off >= o.size {
-		return 0
-	}
-	p = p[:min(uint64(len(p)), o.size-off)]
-	total := len(p)
-	for len(p) > 0 {
-		n := min(len(p), int(oraclePage-off%oraclePage))
-		if page := o.pages[off/oraclePage]; page != nil {
-			copy(p[:n], page[off%oraclePage:])
-		} else {
-			clear(p[:n])
-		}
-		p, off = p[n:], off+uint64(n)
-	}
-	return total
-}
-
-func (o *oracle) truncate(size uint64) {
-	for index, page := range o.pages {
-		switch start := index * oraclePage; {
-		case start >= size:
-			delete(o.pages, index)
-		case start+oraclePage > size:
-			clear(page[size-start:])
-		}
-	}
-	o.size = size
-}
-
-// TestModel runs random operations on a file through several handles and
-// compares each read and each size with the oracle's.
+// TestModel runs random operations on two files through several handles and
+// compares each read, each size and each seek with the oracle's.
 func TestModel(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, Config{Memory: minMemory})
 			if seed%2 == 1 {
-				r.Files.codec = tagged{}
+				r.Files.codec, r.tree.zoned = tagged{}, true
 			}
-			runModel(t, r, rand.New(rand.NewPCG(seed, 1)), 400)
+			fresh := r.other()
+			defer fresh.Shutdown(context.Background())
+			m := &model{Files: r.Files, rnd: rand.New(rand.NewPCG(seed, 1)), raw: r.tree}
+			m.run(t, 500, fresh, r.tree)
+			if copies := r.tree.count("copyrange"); copies == 0 {
+				t.Error("nothing was copied")
+			}
 		})
 	}
 }
@@ -165,85 +120,114 @@ func randomize(r *rand.Rand, p []byte) {
 
 // model is a run: the client under test and what it must answer.
 type model struct {
-	*rig
+	*Files
 	rnd       *rand.Rand
-	o         *oracle
-	ns        posix.Namespace
-	ino       posix.Ino
-	hs        []*Handle
+	raw, over posix.Namespace
+	between   func(context.Context) error // called after each step, if not nil
+	files     [2]*subject
 	got, want [300 << 10]byte
 }
 
-func runModel(t *testing.T, r *rig, rnd *rand.Rand, steps int) {
-	m := &model{rig: r, rnd: rnd, o: &oracle{pages: map[uint64][]byte{}}, ns: r.Over(r.tree)}
-	m.hs = []*Handle{r.create("f", readWrite)}
-	m.ino = m.hs[0].Ino()
+// subject is a file, what is to be in it, and its handles.
+type subject struct {
+	*oracle
+	ino posix.Ino
+	hs  []*Handle
+}
+
+// run does so many random things, closes all and compares what was committed
+// as a fresh client sees it.
+func (m *model) run(t *testing.T, steps int, fresh *Files, freshNS posix.Namespace) {
+	m.over = m.Over(m.raw)
+	for k := range m.files {
+		h, a, err := m.Create(t.Context(), m.raw, posix.RootIno, fmt.Sprint(k), 0o666, 0o022, readWrite)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.files[k] = &subject{&oracle{pages: map[uint64][]byte{}}, a.Ino, []*Handle{h}}
+	}
 	for step := range steps {
 		if err := m.step(t.Context()); err != nil {
 			t.Fatalf("step %d: %v", step, err)
 		}
+		if m.between != nil {
+			if err := m.between(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
-	for _, h := range m.hs {
-		r.close(h)
+	for _, s := range m.files {
+		for _, h := range s.hs {
+			if err := h.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check(t, fresh, freshNS, s.ino, s.oracle)
 	}
-	check(t, r, m.ino, m.o)
 }
 
 // step does one random thing and answers what was wrong with its outcome.
 func (m *model) step(ctx context.Context) error {
-	h := m.hs[m.rnd.IntN(len(m.hs))]
+	s := m.files[m.rnd.IntN(2)]
+	h := s.hs[m.rnd.IntN(len(s.hs))]
 	switch k := m.rnd.IntN(100); {
-	case k < 40:
-		return m.write(ctx, h)
-	case k < 75:
-		return m.read(ctx, h)
+	case k < 35:
+		return m.write(ctx, s, h)
+	case k < 60:
+		return m.read(ctx, s, h)
+	case k < 65:
+		return m.seek(ctx, s, h)
+	case k < 70:
+		return m.allocate(ctx, s, h)
+	case k < 76:
+		return m.copy(ctx, s, h)
 	case k < 80:
 		size := near(m.rnd, 100<<10)
-		m.o.truncate(size)
-		a, err := m.ns.Setattr(ctx, m.ino, posix.SetAttr{Set: posix.SetSize, Size: size})
-		return m.sized("truncate", a, err)
+		s.truncate(size)
+		a, err := m.over.Setattr(ctx, s.ino, posix.SetAttr{Set: posix.SetSize, Size: size})
+		return s.sized("truncate", a, err)
 	case k < 85:
 		return h.Sync(ctx)
 	case k < 90:
-		a, err := m.ns.Getattr(ctx, m.ino)
-		return m.sized("getattr", a, err)
-	case k < 95 && len(m.hs) < 4:
+		a, err := m.over.Getattr(ctx, s.ino)
+		return s.sized("getattr", a, err)
+	case k < 95 && len(s.hs) < 4:
 		flags := readWrite
 		if m.rnd.IntN(8) == 0 {
 			flags |= posix.OpenTrunc
-			m.o.truncate(0)
+			s.truncate(0)
 		}
-		h, a, err := m.Open(ctx, m.tree, m.ino, flags)
-		m.hs = append(m.hs, h)
-		return m.sized("open", a, err)
-	case k < 98 && len(m.hs) > 1:
-		h, m.hs = m.hs[0], m.hs[1:]
+		h, a, err := m.Open(ctx, m.raw, s.ino, flags)
+		s.hs = append(s.hs, h)
+		return s.sized("open", a, err)
+	case k < 98 && len(s.hs) > 1:
+		h, s.hs = s.hs[0], s.hs[1:]
 		return h.Close(ctx)
 	case k < 99:
-		m.Invalidate(m.ino)
+		m.Invalidate(s.ino)
 	default:
 		h.i.kick(false, false)
 	}
 	return nil
 }
 
-func (m *model) write(ctx context.Context, h *Handle) error {
+func (m *model) write(ctx context.Context, s *subject, h *Handle) error {
 	off, n := near(m.rnd, 200<<10), 1+m.rnd.IntN(200<<10)
 	if m.rnd.IntN(2) == 0 {
 		n = 1 + n>>8
 	}
 	p := m.want[:n]
 	randomize(m.rnd, p)
-	m.o.write(p, off)
+	s.write(p, off)
 	if got, err := h.Write(ctx, p, off); got != n || err != nil {
 		return fmt.Errorf("write %d at %d: %d, %w", n, off, got, err)
 	}
 	return nil
 }
 
-func (m *model) read(ctx context.Context, h *Handle) error {
+func (m *model) read(ctx context.Context, s *subject, h *Handle) error {
 	off, n := near(m.rnd, 250<<10), 1+m.rnd.IntN(len(m.got))
-	want := m.want[:m.o.read(m.want[:n], off)]
+	want := m.want[:s.read(m.want[:n], off)]
 	got, err := h.Read(ctx, m.got[:n], off)
 	if err != nil || !bytes.Equal(m.got[:got], want) {
 		return fmt.Errorf("read %d at %d: %d (want %d), %w, first difference at %d",
@@ -252,19 +236,64 @@ func (m *model) read(ctx context.Context, h *Handle) error {
 	return nil
 }
 
-func (m *model) sized(what string, a posix.Attr, err error) error {
-	if err != nil || a.Size != m.o.size {
-		return fmt.Errorf("%s: size %d (want %d), %w", what, a.Size, m.o.size, err)
+func (m *model) seek(ctx context.Context, s *subject, h *Handle) error {
+	off, data := near(m.rnd, 250<<10), m.rnd.IntN(2) == 0
+	want, ok := s.seek(off, data)
+	got, err := h.Seek(ctx, off, data)
+	if none := posix.ErrnoOf(err) == posix.ENXIO; none == ok || err != nil && !none || ok && got != want {
+		return fmt.Errorf("seek from %d, data %t: %d, %w; want %d, %t", off, data, got, err, want, ok)
+	}
+	return nil
+}
+
+func (m *model) allocate(ctx context.Context, s *subject, h *Handle) error {
+	modes := []posix.AllocMode{0, posix.AllocKeepSize, posix.AllocPunchHole | posix.AllocKeepSize,
+		posix.AllocZeroRange, posix.AllocZeroRange | posix.AllocKeepSize}
+	mode := modes[m.rnd.IntN(len(modes))]
+	off, n := near(m.rnd, 200<<10), 1+uint64(m.rnd.IntN(500<<10))
+	if mode&(posix.AllocPunchHole|posix.AllocZeroRange) != 0 {
+		s.punch(off, off+n)
+	}
+	if mode&posix.AllocKeepSize == 0 {
+		s.size = max(s.size, off+n)
+	}
+	if m.rnd.IntN(2) == 0 {
+		a, err := m.over.Allocate(ctx, h.ID(), mode, off, n)
+		return s.sized("allocate", a, err)
+	}
+	return h.Allocate(ctx, mode, off, n)
+}
+
+func (m *model) copy(ctx context.Context, s *subject, h *Handle) error {
+	d := m.files[m.rnd.IntN(2)]
+	to := d.hs[m.rnd.IntN(len(d.hs))]
+	off, toOff, n := near(m.rnd, 200<<10), near(m.rnd, 200<<10), 1+uint64(m.rnd.IntN(400<<10))
+	got, err := m.CopyRange(ctx, h, off, to, toOff, n)
+	switch posix.ErrnoOf(err) {
+	case posix.EXDEV: // in a zone
+		return nil
+	case posix.EINVAL:
+		if can := min(n, s.size-min(off, s.size)); s == d && off < toOff+can && toOff < off+can {
+			return nil
+		}
+	}
+	if want := d.copy(toOff, s.oracle, off, min(n, max(got, 1))); err != nil || got != want || got == 0 && off < s.size {
+		return fmt.Errorf("copy %d from %d to %d: %d, %w", n, off, toOff, got, err)
+	}
+	return nil
+}
+
+func (s *subject) sized(what string, a posix.Attr, err error) error {
+	if err != nil || a.Size != s.size {
+		return fmt.Errorf("%s: size %d (want %d), %w", what, a.Size, s.size, err)
 	}
 	return nil
 }
 
 // check compares the committed file with the oracle, through a fresh client.
-func check(t *testing.T, r *rig, ino posix.Ino, o *oracle) {
+func check(t *testing.T, fresh *Files, ns posix.Namespace, ino posix.Ino, o *oracle) {
 	t.Helper()
-	fresh := r.other()
-	defer fresh.Shutdown(context.Background())
-	h, a, err := fresh.Open(t.Context(), r.tree, ino, posix.OpenRead)
+	h, a, err := fresh.Open(t.Context(), ns, ino, posix.OpenRead)
 	if err != nil || a.Size != o.size {
 		t.Fatalf("size %d, want %d, %v", a.Size, o.size, err)
 	}

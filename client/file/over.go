@@ -2,6 +2,7 @@ package file
 
 import (
 	"context"
+	"math"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -61,15 +62,27 @@ func (v over) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.
 func (v over) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
 	defer v.f.enter()()
 	entries, err := v.Namespace.Readdir(ctx, dir, from, max, plus)
-	if plus {
-		for k := range entries {
-			entries[k].Attr = v.f.show(entries[k].Attr)
-		}
-	}
-	return entries, err
+	return v.f.showAll(entries, plus), err
 }
 
-// Open and Create here are for those who need no data path; see Files.Open.
+func (v over) ReaddirBy(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
+	defer v.f.enter()()
+	entries, err := v.Namespace.ReaddirBy(ctx, dir, h, from, max, plus)
+	return v.f.showAll(entries, plus), err
+}
+
+// showAll shows entries that bear attributes as this client sees them.
+func (f *Files) showAll(entries []posix.Dirent, plus bool) []posix.Dirent {
+	if plus {
+		for k := range entries {
+			entries[k].Attr = f.show(entries[k].Attr)
+		}
+	}
+	return entries
+}
+
+// Open and Create here are for those who need no data path; see Files.Open. So
+// is Tmpfile, whose file nobody has anything buffered of.
 func (v over) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {
 	defer v.f.enter()()
 	o, err := v.Namespace.Open(ctx, ino, h, flags)
@@ -110,7 +123,7 @@ func (v over) Setattr(ctx context.Context, ino posix.Ino, set posix.SetAttr) (po
 	return detach(ctx, v.f, "setattr", func(ctx context.Context) (posix.Attr, error) {
 		defer v.f.release(i)
 		return i.setattr(ctx, v.Namespace, set)
-	})
+	}, nil)
 }
 
 // afterWrites reports whether what was written before must be committed first.
@@ -134,7 +147,7 @@ func (i *inode) setattr(ctx context.Context, ns posix.Namespace, set posix.SetAt
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if set.Set&posix.SetSize != 0 {
-		i.cut(set.Size)
+		i.cut(set.Size, math.MaxUint64)
 	}
 	i.adoptOwn(a, func(l *layout) {
 		if set.Set&posix.SetSize != 0 {
@@ -145,32 +158,4 @@ func (i *inode) setattr(ctx context.Context, ns posix.Namespace, set posix.SetAt
 		i.wrote = a.Mtime
 	}
 	return i.show(i.attr), nil
-}
-
-// detach runs fn to its end even if ctx is cancelled, for what it does here
-// must go with what it did on the server; the caller has EINTR then.
-func detach[T any](ctx context.Context, f *Files, op string, fn func(context.Context) (T, error)) (T, error) {
-	type answer struct {
-		v   T
-		err error
-	}
-	ch := make(chan answer, 1)
-	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(f.ctx, cancel)
-	run := func() {
-		defer cancel()
-		defer stop()
-		v, err := fn(whole)
-		ch <- answer{v, err}
-	}
-	if !f.spawn(run) {
-		run()
-	}
-	select {
-	case a := <-ch:
-		return a.v, a.err
-	case <-ctx.Done():
-		var none T
-		return none, as(op, ctx.Err())
-	}
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/wardfs/wardfs/posix"
 )
 
-// layoutSpan is how many bytes of a file one question for its layout is about.
+// layoutSpan is how many bytes of a file a reader's question for its layout is
+// about.
 const layoutSpan = 4 * posix.ChunkSize
 
 // errLayout is an answer of the server that makes no sense.
@@ -31,11 +32,12 @@ func (h *Handle) Read(ctx context.Context, dst []byte, off uint64) (n int, err e
 		return 0, err
 	}
 	if err := h.i.refresh(ctx, h.ns); err != nil {
-		return 0, as("read", err)
+		return 0, h.as("read", err)
 	}
 	n, err = h.read(ctx, dst, off)
-	if posix.ErrnoOf(err) == posix.ENOENT {
-		// Another client has rewritten the place and the block is collected.
+	if e := posix.ErrnoOf(err); e == posix.ENOENT || e == posix.EACCES {
+		// Another client has rewritten the place and the block is collected, or
+		// the file it was written for is no more one that this one shares with.
 		h.i.doubt()
 		if err = h.i.refresh(ctx, h.ns); err == nil {
 			n, err = h.read(ctx, dst, off)
@@ -46,7 +48,7 @@ func (h *Handle) Read(ctx context.Context, dst []byte, off uint64) (n int, err e
 		}
 	}
 	if err != nil {
-		return 0, as("read", err)
+		return 0, h.as("read", err)
 	}
 	h.i.f.stats.reads.Add(1)
 	h.i.f.stats.readBytes.Add(int64(n))
@@ -83,7 +85,7 @@ func (i *inode) look(ctx context.Context, h *Handle, dst []byte, off uint64, job
 		}
 		gen := i.gen
 		i.mu.RUnlock()
-		if err := i.learn(ctx, h, at, gen); err != nil {
+		if err := i.learn(ctx, h, at, layoutSpan, gen); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -110,13 +112,13 @@ func (i *inode) unknown(lo, hi uint64) (uint64, bool) {
 	}
 }
 
-// learn asks the server for the layout around at.
-func (i *inode) learn(ctx context.Context, h *Handle, at uint64, gen uint64) error {
+// learn asks the server for the layout of n bytes around at.
+func (i *inode) learn(ctx context.Context, h *Handle, at, n, gen uint64) error {
 	lo := at - at%posix.ChunkSize
-	extents, end, err := h.ns.Layout(ctx, h.id, lo, layoutSpan)
+	extents, end, err := h.ns.Layout(ctx, h.id, lo, n)
 	if err == nil && end <= at { // too broken up to get there from the border
 		lo = at
-		extents, end, err = h.ns.Layout(ctx, h.id, lo, layoutSpan)
+		extents, end, err = h.ns.Layout(ctx, h.id, lo, n)
 	}
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package file_test
+package file
 
 import (
 	"bytes"
@@ -8,36 +8,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/wardfs/wardfs/client/file"
 	"github.com/wardfs/wardfs/posix"
-	"github.com/wardfs/wardfs/server/chunk"
 	chunkmem "github.com/wardfs/wardfs/server/chunk/mem"
 	enginemem "github.com/wardfs/wardfs/server/engine/mem"
 	"github.com/wardfs/wardfs/server/namespace"
 )
 
-// store is a chunk store without the wire.
-type store struct{ *chunkmem.Store }
-
-func (s store) Put(ctx context.Context, _ []byte, id posix.BlockID, data []byte) error {
-	return s.Store.Put(ctx, id, [][]byte{data})
-}
-
-func (s store) Get(ctx context.Context, _ []byte, id posix.BlockID, off uint32, dst []byte) error {
-	err := s.Store.Get(ctx, id, off, dst)
-	if errors.Is(err, chunk.ErrNotFound) {
-		return posix.E("get", posix.ENOENT, err)
-	}
-	return err
-}
-
-func (s store) Sync(ctx context.Context, _ []byte) error { return s.Store.Sync(ctx) }
-
-var _ file.Blocks = store{}
-
 // client is a mount without the kernel and without the wire.
 type client struct {
-	*file.Files
+	*Files
 	raw, over posix.Namespace
 }
 
@@ -50,8 +29,8 @@ func newTree(t testing.TB) *namespace.Tree {
 	return tree
 }
 
-func newClient(t testing.TB, tree *namespace.Tree, s store, session namespace.SessionID) client {
-	f := file.New(file.Config{Blocks: s, Memory: 32 << 20, Age: 20 * time.Millisecond})
+func newClient(t testing.TB, tree *namespace.Tree, s realBlocks, session namespace.SessionID) client {
+	f := New(Config{Blocks: s, Memory: 32 << 20, Age: 20 * time.Millisecond})
 	t.Cleanup(func() {
 		if err := f.Shutdown(context.Background()); err != nil {
 			t.Error(err)
@@ -61,12 +40,10 @@ func newClient(t testing.TB, tree *namespace.Tree, s store, session namespace.Se
 	return client{f, raw, f.Over(raw)}
 }
 
-const readWrite = posix.OpenRead | posix.OpenWrite
-
 // TestTwoMounts over the real namespace: what one closes the other opens, in
 // turns, with writes, truncations and freed blocks between.
 func TestTwoMounts(t *testing.T) {
-	tree, s, ctx := newTree(t), store{chunkmem.New()}, t.Context()
+	tree, s, ctx := newTree(t), realBlocks{chunkmem.New()}, t.Context()
 	mounts := []client{newClient(t, tree, s, 1), newClient(t, tree, s, 2)}
 	h, a, err := mounts[0].Create(ctx, mounts[0].raw, posix.RootIno, "f", 0o666, 0, readWrite)
 	if err == nil {
@@ -80,7 +57,9 @@ func TestTwoMounts(t *testing.T) {
 	for turn := range 60 {
 		m := mounts[rnd.IntN(2)]
 		want = visit(t, m, a.Ino, rnd, want, turn)
-		collect(t, tree, s)
+		if err := collectFreed(ctx, tree, s); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if bad, err := tree.Fsck(ctx); err != nil || len(bad) > 0 {
 		t.Error(bad, err)
@@ -134,23 +113,9 @@ func visit(t *testing.T, m client, ino posix.Ino, rnd *rand.Rand, want []byte, t
 	return want
 }
 
-// collect deletes the blocks that no file names any more, as the server does.
-func collect(t *testing.T, tree *namespace.Tree, s store) {
-	t.Helper()
-	freed, err := tree.Freed(t.Context(), 1000)
-	for _, x := range freed {
-		for k := range x.Blocks() {
-			err = errors.Join(err, s.Delete(t.Context(), x.BlockID(k)))
-		}
-	}
-	if err = errors.Join(err, tree.Forget(t.Context(), freed)); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestUnlinked: a file without a name is written and read until its close.
 func TestUnlinked(t *testing.T) {
-	m := newClient(t, newTree(t), store{chunkmem.New()}, 1)
+	m := newClient(t, newTree(t), realBlocks{chunkmem.New()}, 1)
 	ctx := t.Context()
 	h, _, err := m.Create(ctx, m.raw, posix.RootIno, "f", 0o666, 0, readWrite)
 	if err != nil {
@@ -177,7 +142,7 @@ func TestUnlinked(t *testing.T) {
 // TestOwnCommitsKeepTheLayout: reading back what was committed asks for no
 // layout, for a commit raises the change attribute by one.
 func TestOwnCommitsKeepTheLayout(t *testing.T) {
-	m := newClient(t, newTree(t), store{chunkmem.New()}, 1)
+	m := newClient(t, newTree(t), realBlocks{chunkmem.New()}, 1)
 	ctx := t.Context()
 	counted := &countLayouts{Namespace: m.raw}
 	h, _, err := m.Create(ctx, counted, posix.RootIno, "f", 0o666, 0, readWrite)

@@ -34,7 +34,10 @@ func (i *inode) store(ctx context.Context, h *Handle, batch map[posix.SliceID]*s
 func (i *inode) upload(ctx context.Context, batch map[posix.SliceID]*slice) error {
 	i.mu.Lock()
 	var blocks []*block
-	for _, s := range batch {
+	for key, s := range batch {
+		if i.slices[key] != s {
+			continue // dropped with its session
+		}
 		if err := i.f.name(&s.id); err != nil {
 			i.mu.Unlock()
 			return err
@@ -69,7 +72,7 @@ func (i *inode) outdated(batch map[posix.SliceID]*slice) bool {
 	old := make(map[posix.SliceID]*slice)
 	i.mu.RLock()
 	for key, s := range batch {
-		if i.f.now().Sub(s.sent) > staleAfter {
+		if i.slices[key] == s && i.f.now().Sub(s.sent) > staleAfter {
 			old[key] = s
 		}
 	}

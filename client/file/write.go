@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"io"
+	"math"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -16,31 +17,24 @@ const (
 	streamAfter = 1 << 20
 )
 
-// write buffers src, at most a block and within one chunk: all of it or none.
-func (i *inode) write(ctx context.Context, src []byte, off uint64) error {
+// write buffers src, at most a block and within one chunk, for h: all of it or
+// none.
+func (i *inode) write(ctx context.Context, h *Handle, src []byte, off uint64) error {
 	if err := i.through(ctx); err != nil {
 		return err
 	}
-	var credit int64
+	credit, err := i.room(ctx, len(src), off)
+	if err != nil {
+		return err
+	}
 	defer func() {
 		if credit > 0 {
 			i.f.memory.give(credit)
 		}
 	}()
-	for {
-		i.mu.Lock()
-		c := i.chunk(off / posix.ChunkSize)
-		stream := off == i.last && i.stream >= streamAfter
-		need := c.need(len(src), stream) - credit
-		if need <= 0 || i.f.memory.try(need) {
-			credit += max(need, 0)
-			break
-		}
+	if h.stale() {
 		i.mu.Unlock()
-		if err := i.f.memory.take(ctx, need); err != nil {
-			return err
-		}
-		credit += need
+		return posix.E("write", posix.ESTALE, errLost)
 	}
 	if i.end == 0 {
 		i.f.noteDirty(i, i.f.now())
@@ -53,6 +47,31 @@ func (i *inode) write(ctx context.Context, src []byte, off uint64) error {
 		i.nudge(many)
 	}
 	return err
+}
+
+// room takes the memory that a write of n bytes at off needs, and answers with
+// i.mu held. Who waits holds nothing meanwhile: what the file needs may grow
+// while it waits, and if all memory were in the hands of those who want a
+// little more, none would ever come free.
+func (i *inode) room(ctx context.Context, n int, off uint64) (credit int64, err error) {
+	for {
+		i.mu.Lock()
+		need := i.chunk(off/posix.ChunkSize).need(n, off == i.last && i.stream >= streamAfter)
+		more := need - credit
+		if more <= 0 || i.f.memory.try(more) {
+			return max(need, credit), nil
+		}
+		i.mu.Unlock()
+		if credit > 0 {
+			i.f.memory.give(credit)
+			need = maxNeed // so that one more turn is enough
+		}
+		credit = 0
+		if err := i.f.memory.take(ctx, need); err != nil {
+			return 0, err
+		}
+		credit = need
+	}
 }
 
 // through makes a file whose last flush was finally refused write through:
@@ -73,6 +92,9 @@ func (i *inode) chunk(index uint64) *chunk {
 	c := i.chunks[index]
 	if c == nil {
 		c = &chunk{index: index}
+		if i.chunks == nil {
+			i.chunks, i.slices = map[uint64]*chunk{}, map[posix.SliceID]*slice{}
+		}
 		i.chunks[index] = c
 	}
 	return c
@@ -157,14 +179,11 @@ func (f *Files) name(id *posix.SliceID) error {
 	return nil
 }
 
-// cut drops what is dirty from size on. i.mu is held.
-func (i *inode) cut(size uint64) {
+// cut drops what is dirty of [lo, hi). i.mu is held.
+func (i *inode) cut(lo, hi uint64) {
 	for index, c := range i.chunks {
-		switch start := index * posix.ChunkSize; {
-		case start >= size:
-			c.dirty = nil
-		case start+posix.ChunkSize > size:
-			c.dirty = c.dirty.Range(0, size)
+		if start := index * posix.ChunkSize; start < hi && start+posix.ChunkSize > lo {
+			c.dirty = append(c.dirty.Range(0, lo), c.dirty.Range(hi, math.MaxUint64)...)
 		}
 	}
 	i.sweep()
@@ -191,6 +210,7 @@ func (i *inode) sweep() {
 	}
 	if i.end == 0 {
 		i.f.noteClean(i)
+		i.chunks, i.slices = nil, nil // there is nothing in them
 	}
 }
 
