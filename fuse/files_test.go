@@ -335,7 +335,7 @@ func TestExec(t *testing.T) {
 	self, err := os.ReadFile("/proc/self/exe")
 	must(t, err)
 	must(t, os.WriteFile(w.path("prog"), self, 0o755))
-	cmd := exec.Command(w.path("prog"))
+	cmd := exec.Command("/bin/sh", "-c", `exec "$0"`, w.path("prog")) // see world.try
 	cmd.Env = append(os.Environ(), childEnv+"=wait")
 	in, err := cmd.StdinPipe()
 	must(t, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -179,14 +180,9 @@ func mountOf(t *testing.T, tree *namespace.Tree, b *blocks, s namespace.SessionI
 		t.Fatal(err)
 	}
 	w.Mounted = m
-	// A process that waits for itself in the kernel can't even be killed: cut
-	// the connection of a test that hangs.
-	dog := time.AfterFunc(time.Minute, func() {
-		t.Error("hangs: the connection is cut")
-		unix.Unmount(m.Dir(), unix.MNT_FORCE|unix.MNT_DETACH)
-	})
+	called := watchdog(t, m.Dir())
 	t.Cleanup(func() {
-		dog.Stop()
+		called()
 		if err := m.Unmount(false); err != nil {
 			t.Errorf("busy at the end of the test: %v", err)
 			m.Unmount(true)
@@ -196,6 +192,39 @@ func mountOf(t *testing.T, tree *namespace.Tree, b *blocks, s namespace.SessionI
 		}
 	})
 	return w
+}
+
+// watchdog cuts the connection of a mount whose test hangs: a process that
+// waits for itself in the kernel can't even be killed. It is a process of its
+// own, for this one may stand still as a whole. Call it back at the end.
+func watchdog(t *testing.T, dir string) (back func()) {
+	t.Helper()
+	dog := child("watchdog", dir)
+	leash, err := dog.StdinPipe()
+	must(t, err)
+	must(t, dog.Start())
+	return func() {
+		leash.Close()
+		if err := dog.Wait(); err != nil {
+			t.Error("the test hung, and its connection was cut")
+		}
+	}
+}
+
+// childWatchdog bites unless its input ends in time, which it does too when
+// the one who holds it dies.
+func childWatchdog(args []string) error {
+	gone := make(chan struct{})
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		close(gone)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case <-time.After(2 * time.Minute):
+		return errors.Join(errors.New("hangs"), unix.Unmount(args[0], unix.MNT_FORCE|unix.MNT_DETACH))
+	}
 }
 
 // logTo makes a warning of the mount an error of the test.
@@ -214,6 +243,7 @@ var children = map[string]func(args []string) error{
 	"mmap":        childMmap,
 	"serve":       childServe,
 	"wait":        childWait,
+	"watchdog":    childWatchdog,
 }
 
 const childEnv = "WARDFS_FUSE_CHILD"
@@ -252,9 +282,12 @@ func (w *world) sh(t *testing.T, who *syscall.SysProcAttr, script string) string
 	return out
 }
 
+// try lets the shell enter the mount, and start what lies there: until a child
+// of this process has executed something else, this process stands still, and
+// can't answer it.
 func (w *world) try(who *syscall.SysProcAttr, script string) (string, error) {
-	cmd := exec.Command("/bin/sh", "-ec", script)
-	cmd.Dir, cmd.SysProcAttr = w.Dir(), who
+	cmd := exec.Command("/bin/sh", "-ec", `cd "$0"; `+script, w.Dir())
+	cmd.SysProcAttr = who
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	out, err := cmd.CombinedOutput()
 	return strings.TrimSpace(string(out)), err
