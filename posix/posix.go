@@ -338,7 +338,7 @@ type LockKind uint8
 
 // The kinds of lock. They do not see each other.
 const (
-	LockPosix LockKind = iota // fcntl(2); the kernel hands on F_OFD_SETLK as this too
+	LockPosix LockKind = iota // fcntl(2); the kernel hands on F_OFD_SETLK as this, so that two of those may be EDEADLK
 	LockFlock                 // flock(2): of the whole file
 )
 

@@ -1,0 +1,128 @@
+package namespace
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"testing"
+
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/engine/mem"
+	"github.com/wardfs/wardfs/server/engine/pebble"
+)
+
+var million = flag.Bool("million", false, "benchmark directories of a million entries too")
+
+// populate makes n files in dir, many in a transaction.
+func populate(b *testing.B, v View, dir posix.Ino, n int) {
+	b.Helper()
+	const batch = 2000
+	for at := 0; at < n; at += batch {
+		var inos []posix.Ino
+		for range min(batch, n-at) {
+			ino, err := v.t.inos.next(context.Background(), v.t)
+			if err != nil {
+				b.Fatal(err)
+			}
+			inos = append(inos, ino)
+		}
+		_, err := v.run(context.Background(), func(x *txn) error {
+			d, err := x.inode(dir)
+			if err != nil {
+				return err
+			}
+			for i, ino := range inos {
+				n, err := x.create(d, fmt.Sprint("file ", at+i), ino, posix.TypeReg|0o644, 0, inode{})
+				if err != nil {
+					return err
+				}
+				x.tx.Put(inodeKey(n.Ino), n.encode())
+				x.inodes = x.inodes[:1] // the directory: the others are written
+			}
+			return nil
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkDirectory says what an operation costs in directories of different
+// sizes: it must not grow with them.
+func BenchmarkDirectory(b *testing.B) {
+	for _, e := range []struct {
+		name string
+		open func(*testing.B) engine.Engine
+	}{
+		{"mem", func(*testing.B) engine.Engine { return mem.New() }},
+		{"pebble", func(b *testing.B) engine.Engine {
+			e, err := pebble.Open(pebble.Config{Dir: b.TempDir()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			return e
+		}},
+	} {
+		for _, n := range []int{1000, 100_000, 1_000_000} {
+			if n > 100_000 && !*million {
+				continue
+			}
+			b.Run(fmt.Sprintf("%s/%d", e.name, n), func(b *testing.B) {
+				eng := e.open(b)
+				defer eng.Close()
+				tr, err := Open(context.Background(), Config{Engine: eng})
+				if err != nil {
+					b.Fatal(err)
+				}
+				benchDirectory(b, tr.As(super).In(1), n)
+			})
+		}
+	}
+}
+
+func benchDirectory(b *testing.B, v View, n int) {
+	ctx := context.Background()
+	d, err := v.Mkdir(ctx, 1, "d", 0o755, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	populate(b, v, d.Ino, n)
+	made := 0
+	b.Run("create", func(b *testing.B) {
+		for b.Loop() {
+			made++
+			if _, err := v.Mknod(ctx, d.Ino, fmt.Sprint("new ", made), 0o644, 0, 0); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("lookup", func(b *testing.B) {
+		for i := 0; b.Loop(); i++ {
+			if _, err := v.Lookup(ctx, d.Ino, fmt.Sprint("file ", i%n)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for _, plus := range []bool{false, true} {
+		b.Run(fmt.Sprintf("readdir256-plus=%v", plus), func(b *testing.B) {
+			from := posix.Cookie(0)
+			for b.Loop() {
+				ents, err := v.Readdir(ctx, d.Ino, from, 256, plus)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if from = 0; len(ents) > 0 {
+					from = ents[len(ents)-1].Next
+				}
+			}
+		})
+	}
+	b.Run("rmdir-refused", func(b *testing.B) {
+		for b.Loop() {
+			if err := v.Rmdir(ctx, 1, "d"); posix.ErrnoOf(err) != posix.ENOTEMPTY {
+				b.Fatal(err)
+			}
+		}
+	})
+}
