@@ -57,10 +57,7 @@ fuzz: setup-go ## every fuzz target for FUZZTIME
 	@GO=$(GO) FUZZTIME='$(FUZZTIME)' tests/fuzz.sh
 
 install: build ## into PREFIX, with the helpers that mount(8) looks for in /sbin
-	install -D -m 755 bin/wardfs '$(DESTDIR)$(PREFIX)/bin/wardfs'
-	install -d '$(DESTDIR)/sbin'
-	ln -sf '$(PREFIX)/bin/wardfs' '$(DESTDIR)/sbin/mount.wardfs'
-	ln -sf '$(PREFIX)/bin/wardfs' '$(DESTDIR)/sbin/mount.fuse.wardfs'
+	DESTDIR='$(DESTDIR)' deploy/install.sh '$(PREFIX)'
 
 clean: ## what was built here
 	rm -rf bin
