@@ -40,6 +40,7 @@ func (v View) Readlink(ctx context.Context, ino posix.Ino) (target string, err e
 			return posix.EINVAL
 		}
 		target = n.target
+		v.t.accessed(n)
 		return nil
 	})
 	return target, err

@@ -189,6 +189,9 @@ func (v View) read(ctx context.Context, ino posix.Ino, flags posix.OpenFlags, as
 			if err := v.mayOpen(n, flags); err != nil {
 				return err
 			}
+			if n.Mode.IsReg() && flags&(posix.OpenRead|posix.OpenExec) != 0 {
+				v.t.accessed(n)
+			}
 		}
 		res.Attr = n.Attr
 		res.LayoutEnd = posix.FileSizeMax

@@ -19,10 +19,10 @@
 //
 // # Access times
 //
-// Reads change nothing: atime moves by utimensat(2) alone, which is what a
-// mount with noatime shows. relatime needs a lazy, batched write per inode and
-// comes with the leases, under which a client can own an atime as it owns an
-// mtime.
+// The server sees no reads of files: opening one for reading counts as one, as
+// do readlink(2) and the beginning of a listing. When that moves atime is
+// Config.Atime, by default as a Linux mount does (relatime); it is written
+// late, and lost by a crash.
 package namespace
 
 import (
@@ -56,6 +56,9 @@ type Config struct {
 	// FreedAge is for how long blocks that no file names any more are kept for
 	// readers whose layout is older; default 30 s, negative is none.
 	FreedAge time.Duration
+
+	// Atime says when reading moves atime; default Relatime.
+	Atime AtimePolicy
 
 	// Root is what a fresh namespace's root gets. Mode 0 means 0755.
 	Root struct {
@@ -97,17 +100,18 @@ type Change struct {
 // engine at a time: inode numbers and open files are its own. All methods are
 // safe for concurrent use.
 type Tree struct {
-	cfg   Config
-	eng   engine.Engine
-	log   *slog.Logger
-	hash  func(name string) uint64 // see hashName
-	gen   uint64                   // Attr.Gen of inodes made by this run
-	inos  inos
-	opens opens
-	locks *lock.Table
-	files atomic.Int64 // inodes that there are
-	sweep atomic.Uint64
-	step  int // records that one transaction cuts or frees, at most; tests lower it
+	cfg    Config
+	eng    engine.Engine
+	log    *slog.Logger
+	hash   func(name string) uint64 // see hashName
+	gen    uint64                   // Attr.Gen of inodes made by this run
+	inos   inos
+	opens  opens
+	locks  *lock.Table
+	atimes atimes
+	files  atomic.Int64 // inodes that there are
+	sweep  atomic.Uint64
+	step   int // records that one transaction cuts or frees, at most; tests lower it
 }
 
 // View is a Tree as one caller sees it.

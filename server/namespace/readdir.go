@@ -48,6 +48,9 @@ func (v View) ReaddirBy(ctx context.Context, dir posix.Ino, h posix.Handle, from
 		if d.Nlink == 0 {
 			return nil // removed, and held open: not even the dots
 		}
+		if from == 0 {
+			v.t.accessed(d)
+		}
 		ents, err = s.dots(d, from, max)
 		if err == nil {
 			ents, err = s.list(d, max, from, ents)

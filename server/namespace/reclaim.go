@@ -13,6 +13,7 @@ import (
 // means that there is nothing to do for now. It is meant to be called over
 // and over by one goroutine; more do no harm. Before Recovered it does nothing.
 func (t *Tree) Reclaim(ctx context.Context, max int) (did int, err error) {
+	t.writeAtimes(ctx)
 	if t.opens.inGrace() || max <= 0 {
 		return 0, nil
 	}
