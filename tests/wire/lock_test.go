@@ -249,3 +249,29 @@ func TestLocksUnderTrouble(t *testing.T) {
 	}
 	must(t, mounts[0].set(t.Context(), 99, alone, true)) // and nobody has it now
 }
+
+// The connection breaks again and again while a mount takes back what it had:
+// it has all of it in the end.
+func TestCutsWhileReclaiming(t *testing.T) {
+	h := newHouse(t)
+	a := newLocker(h)
+	const files = 2000
+	for i := range posix.Handle(files) {
+		_, err := a.ns.Open(t.Context(), a.ino, 100+i, posix.OpenRead)
+		must(t, err)
+	}
+	must(t, a.set(t.Context(), 1, alone, false))
+	h.stop()
+	h.start()
+	for i := range 25 {
+		time.Sleep(time.Duration(5+4*i) * time.Millisecond) // the trouble's rhythm
+		h.proxy.cut()
+	}
+	for i := range posix.Handle(files) {
+		if _, _, err := a.ns.Layout(t.Context(), 100+i, 0, 1); err != nil {
+			t.Fatalf("handle %d: %v", i, err)
+		}
+	}
+	b := newLocker(h)
+	b.is("the lock", posix.EAGAIN, b.set(t.Context(), 1, shared, false))
+}
