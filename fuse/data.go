@@ -151,7 +151,11 @@ func (s *server) Flush(cancel <-chan struct{}, in *raw.FlushIn) raw.Status {
 		if err != nil {
 			return err
 		}
-		return f.Flush(ctx)
+		err = f.Flush(ctx)
+		if h := (holder{f.Ino(), in.LockOwner, posix.LockPosix}); s.held.take(h) { // close(2) gives up its locks
+			s.unlock(context.WithoutCancel(ctx), h)
+		}
+		return err
 	})
 }
 
@@ -178,6 +182,10 @@ func (s *server) Release(_ <-chan struct{}, in *raw.ReleaseIn) {
 			return posix.E("release", posix.EBADF, nil)
 		}
 		s.bare.remove(f.Ino())
+		// Those of flock(2), and of F_OFD_SETLK, whose owner no close names.
+		for _, h := range s.held.takeOf(in.Fh) {
+			s.unlock(ctx, h)
+		}
 		return f.Close(ctx)
 	})
 }

@@ -24,7 +24,8 @@ const (
 // openDir is a directory stream. Its place is the kernel's: each request
 // comes with the cookie to go on from. The stream is the opener's.
 type openDir struct {
-	ino posix.Ino
+	ino    posix.Ino
+	handle posix.Handle
 
 	mu     sync.Mutex
 	caller *caller
@@ -38,28 +39,38 @@ type openDir struct {
 
 func (d *openDir) Ino() posix.Ino { return d.ino }
 
-// OpenDir asks nothing of the server where the kernel has judged already: the
-// first ReadDir does.
+// dirHandles sets the handles of directories apart from those of files, whose
+// numbers the file package counts up from one.
+const dirHandles = 1 << 63
+
+// OpenDir opens the directory on the server too, so that it is there for who
+// has it open when its name is gone.
 func (s *server) OpenDir(cancel <-chan struct{}, in *raw.OpenIn, out *raw.OpenOut) raw.Status {
 	c := s.caller(in.Uid, in.Gid, in.Pid)
 	return s.answer("opendir", &in.InHeader, cancel, func(ctx context.Context) error {
-		if s.Options.NoDefaultPermissions {
-			err := s.as(c, false, func(ns posix.Namespace) error { return ns.Access(ctx, posix.Ino(in.NodeId), posix.MayRead) })
-			if err != nil {
-				return err
-			}
+		d := &openDir{ino: posix.Ino(in.NodeId), caller: c}
+		fh := s.dirs.add(d)
+		d.handle = posix.Handle(dirHandles | fh)
+		err := s.as(c, false, func(ns posix.Namespace) error {
+			_, err := ns.Open(ctx, d.ino, d.handle, posix.OpenRead|posix.OpenDir)
+			return err
+		})
+		if err != nil {
+			s.dirs.remove(fh)
+			return err
 		}
-		out.Fh = s.dirs.add(&openDir{ino: posix.Ino(in.NodeId), caller: c})
+		out.Fh = fh
 		return nil
 	})
 }
 
 func (s *server) ReleaseDir(in *raw.ReleaseIn) {
-	s.answer("releasedir", &in.InHeader, nil, func(context.Context) error {
-		if _, ok := s.dirs.remove(in.Fh); !ok {
+	s.answer("releasedir", &in.InHeader, nil, func(ctx context.Context) error {
+		d, ok := s.dirs.remove(in.Fh)
+		if !ok {
 			return posix.E("releasedir", posix.EBADF, nil)
 		}
-		return nil
+		return s.As(d.caller.cred).Close(ctx, d.handle)
 	})
 }
 
@@ -162,7 +173,7 @@ func (d *openDir) entries(ctx context.Context, s *server, from posix.Cookie, siz
 
 func (d *openDir) fetch(ctx context.Context, s *server, from posix.Cookie, n int, plus bool) (entries []posix.Dirent, err error) {
 	err = s.as(d.caller, false, func(ns posix.Namespace) (err error) {
-		entries, err = s.over(ns).Readdir(ctx, d.ino, from, n, plus)
+		entries, err = s.over(ns).ReaddirBy(ctx, d.ino, d.handle, from, n, plus)
 		return err
 	})
 	return entries, err

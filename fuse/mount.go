@@ -84,6 +84,7 @@ func mountAt(dir string, c Config) (*Mounted, error) {
 		return nil, explain(err, root)
 	}
 	m := &Mounted{notifier: newNotifier(lib, s.Log), dir: dir, root: root, done: make(chan struct{})}
+	s.settle = m.notifier.settle
 	go func() {
 		defer close(m.done)
 		lib.Serve()
@@ -198,6 +199,7 @@ func (s *server) mountOptions() *raw.MountOptions {
 		FsName:                   s.Source,
 		Name:                     fsName,
 		MaxWrite:                 o.MaxWrite,
+		EnableLocks:              true,
 		MaxBackground:            maxBackground,
 		MaxInflightRequestBytes:  maxInflight,
 		ExplicitDataCacheControl: true,

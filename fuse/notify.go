@@ -20,12 +20,13 @@ type notifier struct {
 	kernel kernel
 	log    *slog.Logger
 
-	mu     sync.Mutex
-	wake   sync.Cond
-	queue  []notice // in order of arrival
-	queued map[notice]struct{}
-	ended  bool
-	done   chan struct{}
+	mu      sync.Mutex
+	wake    sync.Cond
+	queue   []notice // in order of arrival
+	queued  map[notice]struct{}
+	sending bool // a notice is with the kernel
+	ended   bool
+	done    chan struct{}
 }
 
 // kernel is the library's side of the notices.
@@ -41,6 +42,7 @@ type notice struct {
 	dir, ino posix.Ino
 	name     string
 	off, len int64
+	reached  chan struct{} // if not nil, the notice is none and this is closed
 }
 
 func newNotifier(k kernel, log *slog.Logger) *notifier {
@@ -73,6 +75,25 @@ func (n *notifier) Delete(dir, ino posix.Ino, name string) bool {
 	return n.put(notice{dir: dir, ino: ino, name: name})
 }
 
+// settle returns when all that was put before has been sent. It is for the
+// goroutine of a request that no notice waits for: one about a file's locks,
+// which holds nothing in the kernel.
+func (n *notifier) settle() {
+	n.mu.Lock()
+	if n.ended || len(n.queue) == 0 && !n.sending {
+		n.mu.Unlock()
+		return
+	}
+	reached := make(chan struct{})
+	n.queue = append(n.queue, notice{reached: reached})
+	n.wake.Signal()
+	n.mu.Unlock()
+	select {
+	case <-reached:
+	case <-n.done:
+	}
+}
+
 // put queues x unless the same is waiting already.
 func (n *notifier) put(x notice) bool {
 	n.mu.Lock()
@@ -100,6 +121,8 @@ func (n *notifier) send() {
 		}
 		st := raw.OK
 		switch {
+		case x.reached != nil:
+			close(x.reached)
 		case x.name == "":
 			st = n.kernel.InodeNotify(uint64(x.ino), x.off, x.len)
 		case x.ino == 0:
@@ -116,12 +139,14 @@ func (n *notifier) send() {
 func (n *notifier) next() (notice, bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.sending = false
 	for len(n.queue) == 0 && !n.ended {
 		n.wake.Wait()
 	}
 	if n.ended {
 		return notice{}, false
 	}
+	n.sending = true
 	x := n.queue[0]
 	n.queue = n.queue[1:]
 	delete(n.queued, x)

@@ -10,9 +10,7 @@ import (
 
 // server answers the kernel. What it does not implement is answered ENOSYS by
 // the embedded default, after which the kernel does it by itself or refuses it
-// for good: copy_file_range by reading and writing, fallocate and O_TMPFILE
-// with EOPNOTSUPP, SEEK_DATA as if there were no holes, ioctl with ENOTTY.
-// Locks are the kernel's own as long as the capability is not asked for.
+// for good: ioctl with ENOTTY.
 type server struct {
 	raw.RawFileSystem
 	Config
@@ -22,10 +20,15 @@ type server struct {
 
 	setid inoSet // may have a set-id bit; see the method see
 	bare  inoSet // made here, still open, and without any xattr
+	held  holders
+
+	// settle returns when what the kernel was told to forget until now is
+	// forgotten. Set before the first request.
+	settle func()
 }
 
 func newServer(c Config) *server {
-	return &server{RawFileSystem: raw.NewDefaultRawFileSystem(), Config: c.fill()}
+	return &server{RawFileSystem: raw.NewDefaultRawFileSystem(), Config: c.fill(), settle: func() {}}
 }
 
 func (s *server) String() string { return fsName }
