@@ -191,12 +191,3 @@ func (s *slice) copyTo(dst []byte, from uint32) {
 		dst, from = dst[n:], from+uint32(n)
 	}
 }
-
-// charge is what the slice has taken of the budget.
-func (s *slice) charge() int64 {
-	n := s.costs
-	for _, b := range s.blocks {
-		n += int64(cap(b.buf))
-	}
-	return n
-}
