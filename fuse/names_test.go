@@ -2,6 +2,7 @@ package fuse
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -198,9 +199,12 @@ func TestXattr(t *testing.T) {
 func TestReaddirDeleting(t *testing.T) {
 	w := mount(t, Options{})
 	const n = 10000
-	must(t, os.Mkdir(w.path("d"), 0o755))
+	ctx, owner := context.Background(), w.tree.As(posix.Cred{Super: true})
+	dir, err := owner.Mkdir(ctx, posix.RootIno, "d", 0o777, 0)
+	must(t, err)
 	for i := range n {
-		must(t, unix.Mknod(w.path("d", fmt.Sprint("name-", i)), unix.S_IFREG|0o644, 0))
+		_, err := owner.Mknod(ctx, dir.Ino, fmt.Sprint("name-", i), posix.TypeReg|0o666, 0, 0)
+		must(t, err)
 	}
 	d, err := os.Open(w.path("d"))
 	must(t, err)
