@@ -62,6 +62,9 @@ type Mount struct {
 	blocks  *blocks.Client
 	files   *file.Files
 
+	closing sync.Once
+	closed  error
+
 	mu     sync.Mutex
 	conns  map[string]*grpc.ClientConn // by lane and server
 	recall func([]posix.Change, bool)
@@ -212,6 +215,12 @@ func (m *Mount) recalled(changes []posix.Change, everything bool) {
 
 // lost is called when every open file has gone stale.
 func (m *Mount) lost() {
+	m.mu.Lock()
+	files := m.files
+	m.mu.Unlock()
+	if files != nil {
+		files.Lost()
+	}
 	m.recalled(nil, true)
 }
 
@@ -225,12 +234,15 @@ type Status struct {
 func (m *Mount) Status() Status { return Status{m.session.State(), m.files.Stats()} }
 
 // Close commits what is buffered, as far as ctx lets it, and ends the session.
+// A second Close answers what the first did.
 func (m *Mount) Close(ctx context.Context) error {
-	err := m.files.Shutdown(ctx)
-	m.blocks.Close()
-	err = errors.Join(err, m.session.Close())
-	m.hangUp()
-	return err
+	m.closing.Do(func() {
+		err := m.files.Shutdown(ctx)
+		m.blocks.Close()
+		m.closed = errors.Join(err, m.session.Close())
+		m.hangUp()
+	})
+	return m.closed
 }
 
 func (m *Mount) hangUp() {

@@ -190,3 +190,34 @@ func TestWaitingEnds(t *testing.T) {
 		t.Errorf("after the server came back: %v", err)
 	}
 }
+
+// A session that the server has ended is lost: what was open is stale and says
+// so, and what is opened afterwards works.
+func TestLostSession(t *testing.T) {
+	h := newHouse(t)
+	m := h.connect()
+	ctx := t.Context()
+	fs := m.As(root)
+	f, a, err := m.Files().Create(ctx, fs, posix.RootIno, "f", 0o600, 0, posix.OpenRead|posix.OpenWrite)
+	must(t, err)
+	_, err = f.Write(ctx, []byte("never committed"), 0)
+	must(t, err)
+	h.stop()
+	h.forgetSessions()
+	h.start()
+	if err := f.Sync(ctx); err == nil {
+		t.Error("what was lost with its session was synced")
+	}
+	if err := f.Close(ctx); err != nil {
+		t.Logf("closing what is stale: %v", err)
+	}
+	g, a, err := m.Files().Open(ctx, fs, a.Ino, posix.OpenRead|posix.OpenWrite)
+	must(t, err)
+	if a.Size != 0 {
+		t.Errorf("%d bytes are there that were never committed", a.Size)
+	}
+	_, err = g.Write(ctx, []byte("new"), 0)
+	must(t, err)
+	must(t, g.Sync(ctx))
+	must(t, g.Close(ctx))
+}

@@ -21,6 +21,7 @@ import (
 	chunkmem "github.com/wardfs/wardfs/server/chunk/mem"
 	"github.com/wardfs/wardfs/server/engine"
 	"github.com/wardfs/wardfs/server/engine/mem"
+	"github.com/wardfs/wardfs/server/session"
 )
 
 // house is a server that can be restarted over the same stores.
@@ -189,5 +190,16 @@ func (p *proxy) cut() {
 	defer p.mu.Unlock()
 	for c := range p.live {
 		c.Close()
+	}
+}
+
+// forgetSessions makes the next server know none, as if they had expired.
+func (h *house) forgetSessions() {
+	ctx := context.Background()
+	r, err := session.Open(ctx, session.Config{Engine: h.engine})
+	must(h.t, err)
+	defer r.Close()
+	for _, s := range r.List() {
+		must(h.t, r.End(ctx, s.ID))
 	}
 }
