@@ -18,6 +18,7 @@ type budget struct {
 	given  int64     // bytes ever given back
 	queue  list.List // of *claim, in order of arrival
 	counts int64     // how often someone had to wait
+	ended  error     // why there is nothing to wait for any more
 }
 
 // claim is one who waits.
@@ -45,6 +46,10 @@ func (b *budget) take(ctx context.Context, n int64) error {
 		return nil
 	}
 	b.mu.Lock()
+	if b.ended != nil {
+		b.mu.Unlock()
+		return b.ended
+	}
 	c := &claim{n: n, done: make(chan struct{})}
 	e := b.queue.PushBack(c)
 	b.counts++
@@ -105,6 +110,14 @@ func (b *budget) fail(err error) {
 		c.err = err
 		close(c.done)
 	}
+}
+
+// end fails all who wait and who would wait from now on.
+func (b *budget) end(err error) {
+	b.mu.Lock()
+	b.ended = err
+	b.mu.Unlock()
+	b.fail(err)
 }
 
 // waiting reports whether someone waits, and how much was ever given back.

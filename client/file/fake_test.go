@@ -17,7 +17,8 @@ type fakeBlocks struct {
 	mu      sync.Mutex
 	blocks  map[posix.BlockID][]byte
 	synced  map[posix.BlockID]bool
-	valid   string // the capability that is accepted, "" for any
+	pending []posix.BlockID // what the next Sync makes durable
+	valid   string          // the capability that is accepted, "" for any
 	puts    int
 	gets    int
 	largest int
@@ -59,6 +60,7 @@ func (b *fakeBlocks) Put(ctx context.Context, capability []byte, id posix.BlockI
 	b.puts++
 	b.largest = max(b.largest, len(data))
 	b.blocks[id] = bytes.Clone(data)
+	b.pending = append(b.pending, id)
 	return ctx.Err()
 }
 
@@ -86,9 +88,10 @@ func (b *fakeBlocks) Sync(ctx context.Context, capability []byte) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for id := range b.blocks {
+	for _, id := range b.pending {
 		b.synced[id] = true
 	}
+	b.pending = nil
 	return ctx.Err()
 }
 

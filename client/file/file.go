@@ -23,9 +23,10 @@
 // Sync, as Linux's errseq has it. While the reason is final (a full disk, a
 // quota, a file that is gone) a Write first tries to store what is there and
 // answers the error itself if that is refused again, so that nothing piles up.
-// The data is dropped when the last handle that could write it is closed, or
-// when other files wait for the memory; in the second case a handle that had
-// not been told answers EIO to reads and writes until it was.
+// The data is dropped when the last handle that could write it is closed, when
+// the session is lost, or when other files wait for the memory; in the last
+// case a handle that had not been told answers EIO to reads and writes until
+// it was.
 package file
 
 import (
@@ -153,6 +154,7 @@ func New(c Config) *Files {
 	f.cache = blockcache.New(memory - memory/2)
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.spawn(f.flusher)
+	f.spawn(f.reliever)
 	return f
 }
 

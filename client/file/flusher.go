@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/wardfs/wardfs/posix"
 )
 
 // noteDirty notes since when, at most, i has had dirty data.
@@ -44,8 +46,7 @@ func (f *Files) hurry() {
 	}
 }
 
-// flusher commits what has been dirty for long, and what takes the memory that
-// others wait for.
+// flusher commits what has been dirty for long.
 func (f *Files) flusher() {
 	tick := time.NewTicker(max(f.age/4, time.Millisecond))
 	defer tick.Stop()
@@ -55,11 +56,20 @@ func (f *Files) flusher() {
 			for _, i := range f.dirtySince(f.now().Add(-f.age)) {
 				i.nudge(true)
 			}
-			f.relieve()
+		case <-f.ctx.Done():
+			return
+		}
+	}
+}
+
+// reliever commits what takes the memory that others wait for.
+func (f *Files) reliever() {
+	for {
+		select {
 		case <-f.wake:
 			f.relieve()
 		case <-f.ctx.Done():
-			f.memory.fail(f.ctx.Err())
+			f.memory.end(posix.E("write", posix.ECANCELED, f.ctx.Err()))
 			return
 		}
 	}
@@ -74,7 +84,6 @@ func (f *Files) relieve() {
 		if !waits || f.ctx.Err() != nil {
 			return
 		}
-		var failed error
 		var rounds []*round
 		for _, i := range f.dirtySince(f.now()) {
 			rounds = append(rounds, i.kick(true, false))
@@ -82,13 +91,29 @@ func (f *Files) relieve() {
 		if len(rounds) == 0 {
 			return // what is taken is on its way and belongs to no file any more
 		}
-		for _, r := range rounds {
-			if err := r.wait(f.ctx); err != nil {
-				failed = err
-			}
+		failed, over := f.await(rounds)
+		if !over {
+			continue
 		}
 		if _, after := f.memory.waiting(); failed != nil && after == before {
 			f.memory.fail(failed)
 		}
 	}
+}
+
+// await waits for the end of the rounds and answers an error of theirs. It is
+// over sooner if more memory is asked for: while one file hangs others may have
+// got something to flush.
+func (f *Files) await(rounds []*round) (failed error, over bool) {
+	for _, r := range rounds {
+		select {
+		case <-r.done:
+			failed = cmp.Or(r.err, failed)
+		case <-f.wake:
+			return nil, false
+		case <-f.ctx.Done():
+			return nil, false
+		}
+	}
+	return failed, true
 }

@@ -32,6 +32,8 @@ func TestOver(t *testing.T) {
 	if err != nil || list[0].Attr.Size != 0 {
 		t.Error("readdir without attributes was touched", list, err)
 	}
+	list, err = ns.ReaddirBy(ctx, posix.RootIno, 0, 0, 10, true)
+	look("readdir by handle", list[0].Attr, err)
 	h2, a, err := r.Open(ctx, r.tree, h.Ino(), posix.OpenRead)
 	look("open", a, err)
 	o, err := ns.Open(ctx, h.Ino(), 1000, posix.OpenRead)
@@ -162,7 +164,7 @@ func TestLateAnswer(t *testing.T) {
 	}
 }
 
-// lateTree answers lookups with what was true some time ago.
+// lateTree answers one lookup or open with what was true some time ago.
 type lateTree struct {
 	*fakeTree
 	asked, free chan bool
@@ -173,6 +175,13 @@ func (t *lateTree) Lookup(ctx context.Context, dir posix.Ino, name string) (posi
 	close(t.asked)
 	<-t.free
 	return a, err
+}
+
+func (t *lateTree) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {
+	o, err := t.fakeTree.Open(ctx, ino, h, flags)
+	close(t.asked)
+	<-t.free
+	return o, err
 }
 
 // TestCreateTrunc: a create that finds the file with dirty bytes drops them.

@@ -208,12 +208,12 @@ func TestInterruptedRead(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	first, second := make(chan error), make(chan bool)
 	go func() {
-		_, err := h.Read(ctx, make([]byte, 10), 0)
+		_, err := h.Read(ctx, make([]byte, 10), 500) // not at 0, where reading ahead begins
 		first <- err
 	}()
 	<-reached
 	go func() {
-		r.reads(h, p[:20], 0)
+		r.reads(h, p[500:520], 500)
 		close(second)
 	}()
 	cancel()

@@ -46,6 +46,11 @@ func (i *inode) write(ctx context.Context, h *Handle, src []byte, off uint64) er
 	if full || many {
 		i.nudge(many)
 	}
+	if waits, _ := i.f.memory.waiting(); waits {
+		// When they began to wait there may have been nothing to flush: the
+		// memory was in the hands of those about to write.
+		i.f.hurry()
+	}
 	return err
 }
 
