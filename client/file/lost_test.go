@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -80,9 +82,9 @@ func TestLostWritesNothing(t *testing.T) {
 func TestLostDuringFlush(t *testing.T) {
 	for _, op := range []string{"put", "sync", "commit"} {
 		t.Run(op, func(t *testing.T) {
-			r := newRig(t, Config{Memory: minMemory})
+			r := newRig(t, Config{})
 			a := r.create("f", readWrite)
-			r.write(a, pattern(posix.BlockSize+100), 0)
+			r.write(a, pattern(posix.BlockSize+100), 0) // the full block leaves at once
 			reached, free := make(chan bool), make(chan bool)
 			var once sync.Once
 			hold := func(o string) (err error) {
@@ -167,4 +169,25 @@ func TestLostFreesWaiters(t *testing.T) {
 	wantErrno(t, posix.ESTALE, <-wrote)
 	wantErrno(t, posix.EIO, a.Close(t.Context()))
 	r.close(b)
+}
+
+// TestLostLongAgo: a flush that has outlived its session, and finds its uploads
+// too old, does not send what is no more.
+func TestLostLongAgo(t *testing.T) {
+	var now atomic.Int64
+	r := newRig(t, Config{Now: func() time.Time { return time.Unix(now.Load(), 0) }})
+	h := r.create("f", readWrite)
+	r.write(h, []byte("hello"), 0)
+	var once sync.Once
+	r.blocks.setFault(func(op string, _ posix.BlockID) error {
+		if op == "sync" {
+			once.Do(func() { r.lose(); now.Add(int64(staleAfter/time.Second) + 1) })
+		}
+		return nil
+	})
+	wantErrno(t, posix.EIO, h.Sync(t.Context()))
+	if n := r.blocks.puts; n != 1 {
+		t.Errorf("%d blocks were sent, want 1", n)
+	}
+	r.close(h)
 }
