@@ -26,6 +26,7 @@ func Checks() []Check {
 	return []Check{
 		{"GetPut", getPut},
 		{"EdgeKeys", edgeKeys},
+		{"EmptyKey", emptyKey},
 		{"Scan", scanRanges},
 		{"ScanStops", scanStops},
 		{"ScanSeesOwnWrites", scanOwnWrites},

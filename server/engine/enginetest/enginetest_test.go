@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
 )
 
@@ -25,6 +26,7 @@ const (
 	blindGet         // a Get misses own writes
 	greedyScan       // a scan runs on when told to stop
 	inclusive        // a scan's end is part of it
+	keyless          // takes an empty key
 	emptyIsNone      // an empty value reads as no key
 	deafCancel       // a cancelled ctx is not looked at
 	zombie           // closed, and still answers
@@ -46,7 +48,7 @@ const (
 var caughtBy = map[flaw]string{
 	dirtyError: "ErrorLeavesNothing", dirtyPanic: "PanicLeavesNothing", aliased: "CopiesArguments",
 	blindScan: "ScanSeesOwnWrites", blindGet: "GetPut", greedyScan: "ScanStops", inclusive: "Scan",
-	emptyIsNone: "EdgeKeys", deafCancel: "Cancel", zombie: "Close", hasty: "CloseWaits",
+	emptyIsNone: "EdgeKeys", keyless: "EmptyKey", deafCancel: "Cancel", zombie: "Close", hasty: "CloseWaits",
 	lostUpdate: "Counter", writeSkewed: "WriteSkew", fleeting: "ViewIsFixed", staleView: "RealTime",
 	shortened: "BigTransaction", ownError: "ErrorLeavesNothing",
 	unsynced: "Crash", torn: "Crash", reordered: "Crash", rash: "Crash", rashRefusal: "Crash",
@@ -190,7 +192,9 @@ func (e *toy) try(f func(engine.Tx) error) (n int, changed, again bool, err erro
 			}
 		}()
 	}
-	err = f(tx)
+	if err = f(tx); err == nil {
+		err = tx.err
+	}
 	if loose {
 		time.Sleep(10 * time.Microsecond) // let others in
 		e.write.Lock()
@@ -257,6 +261,7 @@ type toyTx struct {
 	base    table // without
 	changes []pair
 	live    bool
+	err     error // of a Put
 }
 
 // conflicts reports whether somebody changed a key that tx writes.
@@ -307,6 +312,10 @@ func (tx *toyTx) Scan(lo, hi []byte, f func(k, v []byte) bool) error {
 }
 
 func (tx *toyTx) Put(key, value []byte) {
+	if len(key) == 0 && tx.e.flaw != keyless {
+		tx.err = posix.EINVAL
+		return
+	}
 	if tx.e.flaw != aliased {
 		key, value = append([]byte{}, key...), append([]byte{}, value...)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
 )
 
@@ -43,7 +44,7 @@ func getPut(e engine.Engine) error {
 
 // edgeKeys are keys and values at the ends of what bytes can be.
 func edgeKeys(e engine.Engine) error {
-	keys := []string{"", "\x00", "\x00\x00", "a", "a\x00", "a\x00\xff", "a\xff", "a\xff\xff", "b",
+	keys := []string{"\x00", "\x00\x00", "a", "a\x00", "a\x00\xff", "a\xff", "a\xff\xff", "b",
 		"\xfe\xff", "\xff", "\xff\x00", "\xff\xff", "\xff\xff\xff", strings.Repeat("\xff", 2000)}
 	values := []string{"", "\x00", "\xff", strings.Repeat("v", 70000)}
 	err := e.Update(background, func(tx engine.Tx) error {
@@ -77,6 +78,30 @@ func edgeKeys(e engine.Engine) error {
 		}
 		return nil
 	})
+}
+
+// emptyKey is no key: it is never there, and a Put of it is refused.
+func emptyKey(e engine.Engine) error {
+	err := e.Update(background, func(tx engine.Tx) error {
+		tx.Put([]byte("a"), []byte("1"))
+		tx.Put(nil, []byte("2"))
+		tx.Put([]byte("b"), []byte("3"))
+		return nil
+	})
+	if posix.ErrnoOf(err) != posix.EINVAL {
+		return fmt.Errorf("a Put of the empty key answers %v, want EINVAL", err)
+	}
+	err = e.Update(background, func(tx engine.Tx) error {
+		tx.Delete([]byte{})
+		if _, ok, err := tx.Get(nil); ok || err != nil {
+			return fmt.Errorf("the empty key is there, %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return want(e)
 }
 
 func scanRanges(e engine.Engine) error {

@@ -10,8 +10,10 @@ package mem
 import (
 	"bytes"
 	"context"
+	"errors"
 	"sync/atomic"
 
+	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
 	"github.com/wardfs/wardfs/server/engine/internal/gate"
 )
@@ -91,8 +93,8 @@ func (e *Engine) run(ctx context.Context, f func(engine.Tx) error) (uint64, erro
 	if err := f(t); err != nil {
 		return s.n, err
 	}
-	if t.root == s.root {
-		return s.n, nil
+	if t.err != nil || t.root == s.root {
+		return s.n, t.err
 	}
 	next := &state{n: s.n + 1, root: t.root}
 	if e.disk != nil {
@@ -121,6 +123,7 @@ type tx struct {
 	writes bool
 	ended  bool
 	lent   [][]byte // what Get handed out
+	err    error    // of a Put
 }
 
 var _ engine.Tx = (*tx)(nil)
@@ -149,6 +152,10 @@ func (t *tx) Scan(lo, hi []byte, f func(key, value []byte) bool) error {
 
 func (t *tx) Put(key, value []byte) {
 	t.checkWrite()
+	if len(key) == 0 {
+		t.err = posix.E("put", posix.EINVAL, errors.New("engine: empty key"))
+		return
+	}
 	k := append([]byte{}, key...)
 	t.root = t.root.put(&node{key: k, value: append([]byte{}, value...), rank: rankOf(k)})
 }

@@ -6,9 +6,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	lsm "github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/wardfs/wardfs/posix"
@@ -16,30 +18,54 @@ import (
 
 const damageDir = "d"
 
-// damageStore makes a store with tables of two levels, changes in the log and
-// an old manifest, and answers its disk at that moment and how many commits
-// there are.
+// damageStore makes a store with several tables, a manifest that lists them one
+// after the other, logs that were used again, and changes in a log or, unless
+// it was closed cleanly, in two. It answers its disk and how many commits there
+// are.
 func damageStore(t *testing.T, clean bool) (*vfs.MemFS, int) {
 	t.Helper()
-	fs := vfs.NewCrashableMem()
-	acked := 0
-	for i := range 3 {
-		db, err := Open(Config{Dir: damageDir, fs: &watchFS{FS: fs}, tune: tiny})
-		if err != nil {
+	disk := newMemDisk(vfs.NewCrashableMem())
+	hold := make(chan bool)
+	var held atomic.Bool
+	disk.watch.fail = func(what, name string) error {
+		if held.Load() && what == "create" && strings.HasSuffix(name, ".sst") {
+			<-hold
+		}
+		return nil
+	}
+	db := mustOpen(t, Config{Dir: damageDir, fs: disk.watch, tune: func(o *lsm.Options) {
+		o.DisableAutomaticCompactions = true
+	}})
+	for range 8 {
+		if _, err := count(t, db, 10); err != nil {
 			t.Fatal(err)
 		}
-		if acked, err = count(t, db, 60); err != nil {
-			t.Fatal(err)
-		}
-		if i == 2 && !clean {
-			t.Cleanup(func() { _ = db.Close() })
-			break
-		}
-		if err := db.Close(); err != nil {
+		if err := db.lsm.Flush(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return copyDisk(fs), acked
+	acked, err := count(t, db, 10)
+	if err == nil && !clean {
+		held.Store(true) // the next table is not written, and its log stays
+		if _, err = db.lsm.AsyncFlush(); err == nil {
+			acked, err = count(t, db, 10)
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	shut := func() {
+		close(hold)
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if clean {
+		shut()
+		return copyDisk(disk.fs), acked
+	}
+	t.Cleanup(shut)
+	return copyDisk(disk.fs), acked
 }
 
 func copyDisk(fs *vfs.MemFS) *vfs.MemFS {

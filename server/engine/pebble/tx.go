@@ -193,6 +193,9 @@ func (r *reader) check() {
 // Get copies the value: pebble's own would pin a block until the end.
 func (r *reader) Get(key []byte) (value []byte, ok bool, err error) {
 	r.check()
+	if len(key) == 0 {
+		return nil, false, nil
+	}
 	r.debt.sawKey(key)
 	err = r.db.fault.guard(func() error {
 		v, there, done, err := r.src.get(key)
@@ -302,12 +305,22 @@ type tx struct {
 
 var _ engine.Tx = (*tx)(nil)
 
+// errEmptyKey is of a Put: pebble's tables begin after the empty key.
+var errEmptyKey = errors.New("engine: empty key")
+
 func (t *tx) Put(key, value []byte) {
+	if len(key) == 0 {
+		t.note(posix.E("put", posix.EINVAL, errEmptyKey))
+		return
+	}
 	t.keys.add(key)
 	t.note(t.batch.Set(key, value, nil))
 }
 
 func (t *tx) Delete(key []byte) {
+	if len(key) == 0 {
+		return
+	}
 	t.keys.add(key)
 	t.deletes = true
 	t.note(t.batch.Delete(key, nil))

@@ -20,11 +20,12 @@ type watchFS struct {
 
 func (w *watchFS) before(what, name string) error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.note(what, name)
+	w.note(what, name)
+	w.mu.Unlock()
+	return w.faulted(what, name)
 }
 
-func (w *watchFS) note(what, name string) error {
+func (w *watchFS) note(what, name string) {
 	if w.seen != nil {
 		base := w.PathBase(name)
 		w.seen.Store(what+" "+base, true)
@@ -36,7 +37,6 @@ func (w *watchFS) note(what, name string) error {
 	if w.op != nil {
 		w.op()
 	}
-	return w.faulted(what, name)
 }
 
 // faulted is before of what changes nothing and may fail all the same.
@@ -73,7 +73,8 @@ func (w *watchFS) OpenDir(name string) (vfs.File, error) {
 func (w *watchFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.note("reuse", newname); err != nil {
+	w.note("reuse", newname)
+	if err := w.faulted("reuse", newname); err != nil {
 		return nil, err
 	}
 	f, err := w.FS.ReuseForWrite(oldname, newname, c)
