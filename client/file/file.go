@@ -35,6 +35,8 @@ import (
 	"crypto/rand"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -227,6 +229,20 @@ func (f *Files) Invalidate(ino posix.Ino) {
 		i.doubt()
 		f.release(i)
 	}
+}
+
+// InvalidateAll is Invalidate of every file: the server could not say which.
+func (f *Files) InvalidateAll() {
+	for _, i := range f.all() {
+		i.doubt()
+	}
+}
+
+// all answers the files of which something is kept.
+func (f *Files) all() []*inode {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Collect(maps.Values(f.inodes))
 }
 
 // as gives an error that bears op and errno.

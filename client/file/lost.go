@@ -2,8 +2,6 @@ package file
 
 import (
 	"errors"
-	"maps"
-	"slices"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -20,11 +18,8 @@ var errLost = errors.New("the server has forgotten the session in which the file
 //
 // It takes no lock that is held over a call of the server.
 func (f *Files) Lost() {
-	f.mu.Lock()
 	f.era.Add(1)
-	all := slices.Collect(maps.Values(f.inodes))
-	f.mu.Unlock()
-	for _, i := range all {
+	for _, i := range f.all() {
 		i.lose()
 	}
 }
