@@ -203,7 +203,9 @@ func (m *Mount) recalled(changes []posix.Change, everything bool) {
 	m.mu.Lock()
 	f, files := m.recall, m.files
 	m.mu.Unlock()
-	if files != nil {
+	if files != nil && everything {
+		files.InvalidateAll()
+	} else if files != nil {
 		for _, c := range changes {
 			files.Invalidate(c.Ino)
 		}

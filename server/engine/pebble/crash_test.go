@@ -53,6 +53,9 @@ func tiny(o *lsm.Options) {
 // TestCrash also shows that the workload made pebble do all that it does to a
 // disk: else the cuts would prove little.
 func TestCrash(t *testing.T) {
+	if testing.Short() {
+		t.Skip("walks every operation: `make test` runs it whole, without the race detector")
+	}
 	var seen sync.Map
 	enginetest.RunCrash(t, func(t *testing.T) enginetest.Disk {
 		d := newMemDisk(vfs.NewCrashableMem())

@@ -77,6 +77,9 @@ func copyDisk(fs *vfs.MemFS) *vfs.MemFS {
 // wrong. Only of the end of the newest log can it not know whether a crash made
 // it: there it may come back some commits older.
 func TestDamage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("walks every operation: `make test` runs it whole, without the race detector")
+	}
 	for _, clean := range []bool{true, false} {
 		fs, acked := damageStore(t, clean)
 		names, err := fs.List(damageDir)

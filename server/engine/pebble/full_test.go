@@ -171,6 +171,9 @@ func whole(t *testing.T, db *DB, want int) {
 // TestFullDiskStorm fills the disk while many write values of all sizes: each
 // answer is nil or ENOSPC, and those with nil are there.
 func TestFullDiskStorm(t *testing.T) {
+	if testing.Short() {
+		t.Skip("walks every operation: `make test` runs it whole, without the race detector")
+	}
 	disk := smallDisk(t, 64)
 	db := openSmall(t, disk)
 	var mu sync.Mutex
