@@ -21,7 +21,8 @@ func gitStory(s *shell) {
 
 // gitLarge makes a repository of many files and works in it.
 func gitLarge(s *shell) {
-	s.run("cp", "-r", filepath.Join(goroot(s.T), "src", "crypto"), "big")
+	s.run("cp", "-r", filepath.Join(goroot(s.T), "src", "encoding"), "big")
+	s.run("cp", "-r", filepath.Join(goroot(s.T), "src", "net"), "big/net")
 	s.sh(`cd big
 		git init -q -b main .
 		git add -A
@@ -29,7 +30,7 @@ func gitLarge(s *shell) {
 	s.gitSound("big")
 	s.sh(`cd big
 		git checkout -q -b branch
-		git mv aes moved
+		git mv json moved
 		find . -name '*_test.go' -not -path './.git/*' | head -n 100 | while read f; do echo '// changed' >> "$f"; done
 		git commit -q -a -m second
 		git checkout -q main
@@ -41,7 +42,7 @@ func gitLarge(s *shell) {
 		git gc -q
 		git reset -q --hard HEAD~1
 		git reset -q --hard ORIG_HEAD
-		test -f moved/aes.go -a -f new.txt`)
+		test -f moved/decode.go -a -f new.txt`)
 	s.gitSound("big")
 	s.run("git", "clone", "-q", "--no-hardlinks", "big", "clone")
 	s.gitSound("clone")

@@ -17,22 +17,30 @@ import (
 	"github.com/wardfs/wardfs/tests/harness"
 )
 
-// Run runs every program below dir, as root and as a user whom the host does
-// not know.
-func Run(t *testing.T, dir string) {
+// A Program is one story of a program's use.
+type Program struct {
+	name string
+	run  func(s *shell)
+}
+
+// All are the programs. Those of Quick leave out what takes long.
+var (
+	Quick = []Program{
+		{"git", gitStory}, {"tar", tarStory}, {"rsync", rsyncStory}, {"cp", cpStory}, {"sqlite", sqliteStory},
+		{"sqlite-killed", sqliteKilled}, {"cc", ccStory}, {"editor", editorStory}, {"shell", shellStory},
+	}
+	All = append([]Program{{"git-large", gitLarge}, {"go", goStory}}, Quick...)
+)
+
+// Run runs programs below dir, as root and as a user whom the host does not
+// know.
+func Run(t *testing.T, dir string, programs []Program) {
 	for _, who := range []struct {
 		name string
 		cred harness.Cred
 	}{{"root", harness.Cred{}}, {"user", harness.Alice}} {
 		t.Run(who.name, func(t *testing.T) {
-			for _, p := range []struct {
-				name string
-				run  func(s *shell)
-			}{
-				{"git", gitStory}, {"git-large", gitLarge}, {"tar", tarStory}, {"rsync", rsyncStory}, {"cp", cpStory},
-				{"sqlite", sqliteStory}, {"sqlite-killed", sqliteKilled}, {"go", goStory}, {"cc", ccStory},
-				{"editor", editorStory}, {"shell", shellStory},
-			} {
+			for _, p := range programs {
 				t.Run(p.name, func(t *testing.T) { p.run(newShell(t, filepath.Join(dir, who.name+"-"+p.name), who.cred)) })
 			}
 		})

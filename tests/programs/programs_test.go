@@ -8,6 +8,7 @@ import (
 
 func TestMain(m *testing.M) { harness.Main(m, nil) }
 
-func TestLocal(t *testing.T) { Run(t, harness.LocalDir(t)) }
+// On the local disk this asks whether the stories are true.
+func TestLocal(t *testing.T) { Run(t, harness.LocalDir(t), Quick) }
 
-func TestMount(t *testing.T) { Run(t, harness.Start(t).Mount()) }
+func TestMount(t *testing.T) { Run(t, harness.Start(t).Mount(), All) }
