@@ -61,10 +61,15 @@ which_go() {
 	echo "$cached_go"
 }
 
-# proxies prints the module proxies to ask, one a line.
+# proxies prints the module proxies to ask, one a line. Any go knows the usual
+# one, also Debian's, which is too old to build wardfs.
 proxies() {
-	echo "${GOPROXY:-https://proxy.golang.org}" | tr ',|' '\n\n' | grep -E '^https?://' ||
-		echo https://proxy.golang.org
+	list=${GOPROXY:-}
+	if [ -z "$list" ]; then
+		has go || packages golang-go
+		list=$(go env GOPROXY)
+	fi
+	echo "$list" | tr ',|' '\n\n' | grep -E '^https?://' || die "GOPROXY=$list names no module proxy"
 }
 
 install_go() {
