@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/server/engine/enginetest"
 )
 
 const damageDir = "d"
@@ -127,11 +128,15 @@ type damage struct {
 func damages(b []byte) (all []damage) {
 	all = append(all, damage{"removed", func([]byte) []byte { return nil }},
 		damage{"garbage added", func(b []byte) []byte { return append(b, "garbage\x00\xff at the end of a file"...) }})
-	step := max(1, len(b)/30)
+	tries := 30
+	if enginetest.Slow {
+		tries = 6
+	}
+	step := max(1, len(b)/tries)
 	for i := 0; i < len(b); i += step {
 		all = append(all, damage{fmt.Sprintf("byte %d flipped", i), func(b []byte) []byte { b[i] ^= 0x10; return b }})
 	}
-	for i := 0; i < len(b); i += max(1, len(b)/8) {
+	for i := 0; i < len(b); i += max(1, len(b)*4/tries) {
 		all = append(all,
 			damage{fmt.Sprintf("cut to %d bytes", i), func(b []byte) []byte { return b[:i] }},
 			damage{fmt.Sprintf("wiped from %d", i), func(b []byte) []byte { clear(b[i:min(len(b), i+4096)]); return b }})

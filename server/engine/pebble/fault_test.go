@@ -15,6 +15,7 @@ import (
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/engine/enginetest"
 )
 
 // count makes n more commits, each a counter and a value of some size, and
@@ -73,8 +74,11 @@ func counted(db *DB) (n int, err error) {
 // when it is opened again after a power cut.
 func TestFaults(t *testing.T) {
 	for _, once := range []bool{true, false} {
-		failed := 1
-		for n := 1; failed > 0; n++ {
+		failed, step := 1, 1
+		if enginetest.Slow {
+			step = 5
+		}
+		for n := 1; failed > 0; n += step {
 			var op atomic.Int64
 			disk := newMemDisk(vfs.NewCrashableMem())
 			disk.watch.fail = func(what, name string) error {

@@ -2,8 +2,10 @@ package pebble
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
@@ -51,7 +53,7 @@ func hog(t *testing.T, dir string) {
 
 func openSmall(t *testing.T, disk string) *DB {
 	t.Helper()
-	db, err := Open(Config{Dir: filepath.Join(disk, "engine"), MemTable: 1 << 20, Reserve: 8 << 20})
+	db, err := Open(Config{Dir: filepath.Join(disk, "engine"), MemTable: 512 << 10, Reserve: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +85,7 @@ func countedIn(r engine.Reader) (n int, err error) {
 // TestFullDisk: nothing is lost, deleting goes on, and so does all when there
 // is room again.
 func TestFullDisk(t *testing.T) {
-	disk := smallDisk(t, 64)
+	disk := smallDisk(t, 32)
 	db := openSmall(t, disk)
 	acked, err := count(t, db, 100)
 	if err != nil {
@@ -120,14 +122,14 @@ func TestFullDisk(t *testing.T) {
 		t.Fatalf("a full disk refuses to delete after a restart: %v", err)
 	}
 	acked--
-	_, err = big(t, db, 100<<10)
+	_, err = big(t, db, 65<<10)
 	refused(t, err)
 
 	// Room again.
 	if err := os.Remove(filepath.Join(disk, "hog")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := big(t, db, 100<<10); err != nil {
+	if _, err := big(t, db, 65<<10); err != nil {
 		t.Fatalf("there is room again, and: %v", err)
 	}
 	if n, err := count(t, db, 500); err != nil || n != acked+500 {
@@ -149,9 +151,16 @@ func TestFullDisk(t *testing.T) {
 // big puts one value of so many bytes.
 func big(t *testing.T, db *DB, size int) (int, error) {
 	return size, db.Update(t.Context(), func(tx engine.Tx) error {
-		tx.Put([]byte("big"), bytes.Repeat([]byte{1}, size))
+		tx.Put([]byte("big"), noise("big", size))
 		return nil
 	})
+}
+
+// noise is a value that can't be compressed: else the disk would never be full.
+func noise(key string, size int) []byte {
+	v := make([]byte, size)
+	_, _ = rand.NewChaCha8(sha256.Sum256([]byte(key))).Read(v) // never fails
+	return v
 }
 
 func refused(t *testing.T, err error) {
@@ -174,7 +183,7 @@ func TestFullDiskStorm(t *testing.T) {
 	if testing.Short() {
 		t.Skip("walks every operation: `make test` runs it whole, without the race detector")
 	}
-	disk := smallDisk(t, 64)
+	disk := smallDisk(t, 32)
 	db := openSmall(t, disk)
 	var mu sync.Mutex
 	sizes := map[string]int{}
@@ -184,9 +193,9 @@ func TestFullDiskStorm(t *testing.T) {
 		go func() {
 			defer wg.Done()
 			for i := 0; ; i++ {
-				key, size := fmt.Sprintf("%d/%06d", w, i), 1+(i*i*7919)%(200<<10)
+				key, size := fmt.Sprintf("%d/%06d", w, i), 1+(i*i*7919)%(50<<10)
 				err := db.Update(t.Context(), func(tx engine.Tx) error {
-					tx.Put([]byte(key), bytes.Repeat([]byte{byte(i) | 1}, size))
+					tx.Put([]byte(key), noise(key, size))
 					return nil
 				})
 				if err != nil {
@@ -207,7 +216,7 @@ func TestFullDiskStorm(t *testing.T) {
 		n := 0
 		err := db.View(t.Context(), func(r engine.Reader) error {
 			return r.Scan(nil, nil, func(k, v []byte) bool {
-				if sizes[string(k)] == len(v) && v[0] != 0 && bytes.Count(v, v[:1]) == len(v) {
+				if sizes[string(k)] == len(v) && bytes.Equal(v, noise(string(k), len(v))) {
 					n++
 				}
 				return true
