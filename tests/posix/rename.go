@@ -2,8 +2,10 @@ package posix
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -225,39 +227,45 @@ func renameOpen(t *testing.T, dir string) {
 	equal(t, "and does not show in the new", content(t, b), "Xaaa")
 }
 
-// renameAtomic: while a name is replaced again and again, it is always there.
+// renameAtomic: while a name is replaced again and again, it is always there,
+// for many at once, and each sees a whole file: a lookup holds what it found.
 func renameAtomic(t *testing.T, dir string) {
 	name := filepath.Join(dir, "name")
 	put(t, name, "0")
-	done := make(chan error)
-	go func() {
-		for i := range 300 {
-			tmp := filepath.Join(dir, "tmp")
-			if err := os.WriteFile(tmp, []byte{'0' + byte(i%10)}, 0o644); err != nil {
-				done <- err
-				return
-			}
-			if err := os.Rename(tmp, name); err != nil {
-				done <- err
-				return
-			}
-		}
-		done <- nil
-	}()
-	for reads := 0; ; reads++ {
+	stop := make(chan struct{})
+	end := sync.OnceFunc(func() { close(stop) })
+	defer end()
+	const readers = 4
+	reads := make(chan error, readers)
+	for range readers {
+		go func() { reads <- readOn(name, stop) }()
+	}
+	for i := range 400 {
+		tmp := filepath.Join(dir, "tmp")
+		ok(t, os.WriteFile(tmp, []byte{'0' + byte(i%10)}, 0o644))
+		ok(t, os.Rename(tmp, name))
+	}
+	end()
+	for range readers {
+		ok(t, <-reads)
+	}
+}
+
+// readOn reads and stats a file of one byte until stop.
+func readOn(name string, stop <-chan struct{}) error {
+	for n := 0; ; n++ {
 		select {
-		case err := <-done:
-			ok(t, err)
-			if reads == 0 {
-				t.Error("nothing was read meanwhile")
+		case <-stop:
+			if n == 0 {
+				return errors.New("nothing was read meanwhile")
 			}
-			return
+			return nil
 		default:
-			b, err := os.ReadFile(name)
-			if err != nil || len(b) != 1 {
-				<-done
-				t.Fatalf("a reader saw %q, %v", b, err)
-			}
+		}
+		var st unix.Stat_t
+		b, err := os.ReadFile(name)
+		if err := errors.Join(err, wrap("stat", unix.Stat(name, &st))); err != nil || len(b) != 1 || st.Size != 1 {
+			return fmt.Errorf("read %d: %q, %w", n, b, err)
 		}
 	}
 }
