@@ -163,6 +163,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 
 func (s *Server) treeConfig() namespace.Config {
 	c := namespace.Config{
+		// A kernel looks a name up and then opens what it found.
+		Linger: 5 * time.Second,
 		Engine: s.c.Engine, Now: s.c.Now, Rand: s.c.Rand, Log: s.c.Log, Changed: s.changed,
 		Usage: func(ctx context.Context) (uint64, uint64, error) {
 			u, err := s.c.Blocks.Usage(ctx)

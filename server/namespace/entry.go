@@ -329,12 +329,14 @@ func (x *txn) unlinked(d *inode, name string, n *inode) error {
 		return nil
 	}
 	x.toldEntry(ChangeAttr|ChangeGone, d, name, n)
-	light, err := x.light(n)
-	if err != nil {
-		return err
-	}
-	if light && x.doom(n.Ino) {
-		return x.erase(n)
+	if !n.Mode.IsReg() || !x.t.opens.lingers(n.Ino) {
+		light, err := x.light(n)
+		if err != nil {
+			return err
+		}
+		if light && x.doom(n.Ino) {
+			return x.erase(n)
+		}
 	}
 	x.tx.Put(orphanKey(n.Ino), []byte{recordVersion})
 	return nil

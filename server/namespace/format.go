@@ -47,6 +47,7 @@ func Open(ctx context.Context, cfg Config) (*Tree, error) {
 		return nil, fmt.Errorf("open namespace: %w", err)
 	}
 	t.opens, t.locks = newOpens(!fresh), lock.New(lock.Config{})
+	t.opens.linger, t.opens.now = t.cfg.Linger, t.cfg.Now
 	return t, nil
 }
 

@@ -53,6 +53,10 @@ type Config struct {
 	// a petabyte, all free.
 	Usage func(context.Context) (total, free uint64, err error)
 
+	// Linger is for how long a file that lost its last name may still be
+	// opened by its number; default not at all. See opens.lingers.
+	Linger time.Duration
+
 	// FreedAge is for how long blocks that no file names any more are kept for
 	// readers whose layout is older; default 30 s, negative is none.
 	FreedAge time.Duration

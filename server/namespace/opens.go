@@ -3,6 +3,7 @@ package namespace
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -38,10 +39,14 @@ import (
 // through /proc/self/fd), for that handle has kept the sweep away since the
 // inode had a name. A pin alone is no such proof.
 type opens struct {
+	linger time.Duration // see lingers; with now, set before the first use
+	now    func() time.Time
+
 	mu       sync.Mutex
 	nodes    map[posix.Ino]*node
 	sessions map[SessionID]*owned
 	grace    grace
+	lost     map[posix.Ino]time.Time // when the last name went
 }
 
 // owned is what one session has open. It is there only while that is something.
@@ -72,7 +77,28 @@ type openFile struct {
 func (o openFile) may(f posix.OpenFlags) bool { return o.flags&f != 0 }
 
 func newOpens(grace bool) opens {
-	return opens{nodes: map[posix.Ino]*node{}, sessions: map[SessionID]*owned{}, grace: newGrace(grace)}
+	return opens{nodes: map[posix.Ino]*node{}, sessions: map[SessionID]*owned{}, grace: newGrace(grace), lost: map[posix.Ino]time.Time{}}
+}
+
+// lingers reports whether ino, which is about to lose its last name, stays for
+// a while for those who have looked it up and not opened it yet: open(2) of a
+// name that is being replaced must find the old file or the new one. It is
+// said before the name is gone; that it then keeps it does no harm.
+func (o *opens) lingers(ino posix.Ino) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.linger <= 0 {
+		return false
+	}
+	o.lost[ino] = o.now()
+	return true
+}
+
+// lingering reports whether ino may still be opened without a name; o.mu is
+// held. While it may, it is not doomed: once its extents are cut, it may not.
+func (o *opens) lingering(ino posix.Ino) bool {
+	since, ok := o.lost[ino]
+	return ok && o.now().Sub(since) < o.linger
 }
 
 func (o *opens) node(ino posix.Ino) *node {
@@ -138,7 +164,7 @@ func (o *opens) add(s SessionID, h posix.Handle, f openFile, nameless, trusted b
 		}
 		return nil // the same open, sent again
 	}
-	if nameless && n.handles == 0 && !(trusted && o.grace.on) {
+	if nameless && n.handles == 0 && !(trusted && o.grace.on) && !o.lingering(f.ino) {
 		return posix.ESTALE
 	}
 	if own == nil {
@@ -246,9 +272,11 @@ func (o *opens) doom(ino posix.Ino) bool {
 		return false
 	}
 	n := o.node(ino)
-	if n.pins > 0 || n.handles > 0 {
+	if n.pins > 0 || n.handles > 0 || o.lingering(ino) {
+		o.settle(ino, n)
 		return false
 	}
+	delete(o.lost, ino)
 	if n.dooms++; n.dooms == 1 {
 		n.spared = make(chan struct{})
 	}
@@ -272,5 +300,5 @@ func (o *opens) idle(ino posix.Ino) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	n := o.nodes[ino]
-	return n == nil || n.pins == 0 && n.handles == 0
+	return (n == nil || n.pins == 0 && n.handles == 0) && !o.lingering(ino)
 }
