@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -48,12 +49,13 @@ const (
 // err is nil, it must look as if it was.
 func (d *disk) change(c vfs.DiskWriteCategory, op func() error) (made bool, err error) {
 	for d.fault.error() == nil {
-		if err = op(); err == nil {
-			return true, nil
+		if err = syscall.ENOSPC; c != merging || d.reserve.lets() {
+			err = op()
 		}
-		room := full(err) && c != merging && d.reserve.giveWay()
 		switch {
-		case room:
+		case err == nil:
+			return true, nil
+		case full(err) && d.reserve.giveWay(c == merging):
 		case c == merging, c == flushing && d.stall() < patience:
 			d.fault.pause(retryPause)
 			return false, err

@@ -53,7 +53,7 @@ func hog(t *testing.T, dir string) {
 
 func openSmall(t *testing.T, disk string) *DB {
 	t.Helper()
-	db, err := Open(Config{Dir: filepath.Join(disk, "engine"), MemTable: 512 << 10, Reserve: 8 << 20})
+	db, err := Open(Config{Dir: filepath.Join(disk, "engine"), MemTable: 256 << 10, Reserve: 8 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,10 +42,11 @@ type Config struct {
 	// Cache is the memory for blocks read from disk, in bytes; 0 is 64 MiB.
 	Cache int64
 	// MemTable is the size of one table of recent changes in memory, in bytes;
-	// 0 is 16 MiB. At most three and a bit are held at once.
+	// 0 is 8 MiB. At most three and a bit are held at once.
 	MemTable int64
 	// Reserve is the room on the disk that is kept back for the day it is full,
-	// in bytes; 0 is 64 MiB. An eighth of the disk is the most.
+	// in bytes; 0 is 128 MiB. An eighth of the disk is the most. Half of it
+	// must hold four tables of MemTable.
 	Reserve int64
 	// Log takes what the store has to say; nil discards it.
 	Log *slog.Logger
@@ -81,8 +82,8 @@ var _ engine.Engine = (*DB)(nil)
 
 const (
 	defaultCache    = 64 << 20
-	defaultMemTable = 16 << 20
-	defaultReserve  = 64 << 20
+	defaultMemTable = 8 << 20
+	defaultReserve  = 128 << 20
 	memTables       = 3 // that may wait to be written to tables on disk
 )
 

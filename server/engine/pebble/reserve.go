@@ -21,6 +21,9 @@ import (
 //	half left            those that delete something
 //	less                 none: what is left is for what was admitted
 //
+// Merging tables, which frees the room of what was deleted and can wait, may
+// have it down to five eighths: a slice more than deleting needs.
+//
 // On a filesystem that can't allocate, the free space is asked for instead.
 // A nil reserve admits everything and gives nothing.
 type reserve struct {
@@ -114,8 +117,27 @@ func (r *reserve) refill() {
 	}
 }
 
-// giveWay returns a slice to the disk, and answers false when none is left.
-func (r *reserve) giveWay() bool {
+// lets reports whether merging may write: not in the room that was given back
+// for others.
+func (r *reserve) lets() bool {
+	if r == nil || r.whole.Load() {
+		return true
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.size > r.floor() {
+		return true
+	}
+	free, err := r.file.Free()
+	return err == nil && free >= r.want/4
+}
+
+// floor is what merging leaves.
+func (r *reserve) floor() int64 { return r.want / slices8 * 5 }
+
+// giveWay returns a slice to the disk, for merging or for what can't wait. It
+// answers false when there is none.
+func (r *reserve) giveWay(merging bool) bool {
 	if r == nil {
 		return false
 	}
@@ -124,7 +146,7 @@ func (r *reserve) giveWay() bool {
 	if r.whole.Swap(false) {
 		r.log.Warn("engine disk is full: changes are refused until there is room", "reserve", r.size)
 	}
-	if r.size <= 0 {
+	if r.size <= 0 || merging && r.size <= r.floor() {
 		return false
 	}
 	r.size -= min(r.size, r.want/slices8)

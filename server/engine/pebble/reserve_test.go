@@ -55,11 +55,14 @@ func TestReserveTiers(t *testing.T) {
 		if left, whole := r.left(); left != want.left || whole != 800 || disk.size != want.left {
 			t.Fatalf("%d of %d left, %d on disk, want %d", left, whole, disk.size, want.left)
 		}
+		if lets := r.lets(); lets != (want.left > 500) {
+			t.Errorf("with %d left, merging may write: %v", want.left, lets)
+		}
 		large, little, del := r.admits(small+1, false), r.admits(small, false), r.admits(small+1, true)
 		if large != want.large || little != want.small || del != want.del {
 			t.Errorf("with %d left: large %v, small %v, deleting %v, want %v", want.left, large, little, del, want)
 		}
-		if gave := r.giveWay(); gave != (want.left > 0) {
+		if gave := r.giveWay(false); gave != (want.left > 0) {
 			t.Errorf("with %d left, giveWay answers %v", want.left, gave)
 		}
 		disk.room = disk.size // somebody else takes it
@@ -75,6 +78,27 @@ func TestReserveTiers(t *testing.T) {
 	disk.room = 900
 	if !r.admits(small+1, false) || disk.size != 800 {
 		t.Errorf("there is room again, and %d bytes are in the reserve, want 800", disk.size)
+	}
+}
+
+// TestReserveMerging leaves a slice more than deleting needs.
+func TestReserveMerging(t *testing.T) {
+	disk := &fakeSpace{room: 900}
+	r := fakeReserve(disk)
+	n := 0
+	for ; r.giveWay(true); n++ {
+		disk.room = disk.size
+	}
+	if n != 3 || disk.size != 500 || r.lets() || !r.admits(1, true) {
+		t.Errorf("merging took %d slices and left %d", n, disk.size)
+	}
+	disk.room = 699
+	if r.lets() {
+		t.Error("199 bytes are free and merging may write")
+	}
+	disk.room = 700
+	if !r.lets() {
+		t.Error("200 bytes are free and merging may not write")
 	}
 }
 
@@ -108,7 +132,7 @@ func TestReserveUnsupported(t *testing.T) {
 // TestReserveNone is what a disk without one has.
 func TestReserveNone(t *testing.T) {
 	var r *reserve
-	if !r.admits(1<<30, false) || r.giveWay() || r.await(time.Hour) || r.close() != nil {
+	if !r.admits(1<<30, false) || r.giveWay(false) || r.await(time.Hour) || r.close() != nil {
 		t.Error("a nil reserve admits all, gives nothing, and waits for nothing")
 	}
 }
@@ -137,7 +161,7 @@ func TestReserveFile(t *testing.T) {
 	}
 	r.size = 2 << 20
 	r.want = 2 << 20
-	if !r.giveWay() || blocks() > 2<<20-256<<10 {
+	if !r.giveWay(false) || blocks() > 2<<20-256<<10 {
 		t.Errorf("after giving way the reserve takes %d bytes", blocks())
 	}
 }
