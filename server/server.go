@@ -63,6 +63,9 @@ type Config struct {
 	// SweepAge is how old a block must be before it is taken for one that no
 	// commit will ever name; default 1 h. Clients commit within half of it.
 	SweepAge time.Duration
+	// Linger is for how long a file that lost its last name may still be opened
+	// by a mount that has just looked it up; default 5 s, below 0 not at all.
+	Linger time.Duration
 
 	Release  string // the version, for people
 	Now      func() time.Time
@@ -82,6 +85,7 @@ func (c *Config) defaults() {
 	set(&c.Grace, c.SessionTimeout)
 	set(&c.CapabilityLife, time.Hour)
 	set(&c.SweepAge, time.Hour)
+	set(&c.Linger, 5*time.Second) // a kernel looks a name up and then opens what it found
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -163,8 +167,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 
 func (s *Server) treeConfig() namespace.Config {
 	c := namespace.Config{
-		// A kernel looks a name up and then opens what it found.
-		Linger: 5 * time.Second,
+		Linger: s.c.Linger,
 		Engine: s.c.Engine, Now: s.c.Now, Rand: s.c.Rand, Log: s.c.Log, Changed: s.changed,
 		Usage: func(ctx context.Context) (uint64, uint64, error) {
 			u, err := s.c.Blocks.Usage(ctx)

@@ -75,7 +75,8 @@ func (h *house) start() {
 	var err error
 	h.srv, err = server.New(context.Background(), server.Config{
 		Engine: h.engine, Blocks: h.blocks, TLS: h.certs.Server(), Auth: h.auth,
-		SessionTimeout: 20 * time.Second, Log: slog.New(slog.DiscardHandler),
+		// What lost its last name is gone at once: what lingers would hide that it is.
+		SessionTimeout: 20 * time.Second, Linger: -1, Log: slog.New(slog.DiscardHandler),
 	})
 	must(h.t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
