@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -120,57 +119,6 @@ func mayAllowOther(conf string) bool {
 		}
 	}
 	return false
-}
-
-// mountedOn is the type of the filesystem that is mounted on dir itself, ""
-// if none is.
-func mountedOn(dir string) (fstype string, err error) {
-	if p, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = p
-	}
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	sc := bufio.NewScanner(f)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		if on, typ, ok := parseMountinfo(sc.Text()); ok && on == dir {
-			fstype = typ // the last one lies on top
-		}
-	}
-	return fstype, sc.Err()
-}
-
-// parseMountinfo reads one line of proc_pid_mountinfo(5):
-//
-//	36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw
-//
-// with space, tab, newline and backslash of the path in octal.
-func parseMountinfo(line string) (on, fstype string, ok bool) {
-	head, tail, ok := strings.Cut(line, " - ")
-	fields, types := strings.Fields(head), strings.Fields(tail)
-	if !ok || len(fields) < 5 || len(types) < 1 {
-		return "", "", false
-	}
-	return unescape(fields[4]), types[0], true
-}
-
-// unescape replaces \ooo by the byte.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // setReadAhead raises what the kernel reads ahead on the mount, in bytes.

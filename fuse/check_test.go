@@ -7,30 +7,6 @@ import (
 	"testing"
 )
 
-func TestParseMountinfo(t *testing.T) {
-	for _, c := range []struct {
-		on, typ string
-		ok      bool
-		line    string
-	}{
-		{"/mnt2", "ext3", true, "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue"},
-		{"/a b\\", "fuse.wardfs", true, `36 35 0:50 / /a\040b\134 rw - fuse.wardfs server:/ rw,user_id=0`},
-		{"", "", false, "36 35 0:50 / /mnt rw"},
-		{"", "", false, "36 35 - x"},
-		{"", "", false, ""},
-	} {
-		on, typ, ok := parseMountinfo(c.line)
-		if on != c.on || typ != c.typ || ok != c.ok {
-			t.Errorf("%q: %q %q %v", c.line, on, typ, ok)
-		}
-	}
-	for in, want := range map[string]string{`\`: `\`, `\0`: `\0`, `\999`: `\999`, `a\011`: "a\t", `\134040`: `\040`} {
-		if got := unescape(in); got != want {
-			t.Errorf("unescape(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
 func TestMayAllowOther(t *testing.T) {
 	conf := filepath.Join(t.TempDir(), "fuse.conf")
 	if mayAllowOther(conf) {

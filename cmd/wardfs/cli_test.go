@@ -15,6 +15,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/wardfs/wardfs/fuse"
 	"github.com/wardfs/wardfs/identity/certs"
 )
 
@@ -63,10 +64,10 @@ func canMount() bool {
 }
 
 func unmountBelow(dir string) {
-	all, _ := mountsNow()
+	all, _ := fuse.Mounts()
 	for _, m := range all {
-		if strings.HasPrefix(m.on, dir+"/") {
-			_ = unmountPlain(m.on, true)
+		if strings.HasPrefix(m.On, dir+"/") {
+			_ = unmountPlain(m.On, true)
 		}
 	}
 }
@@ -240,16 +241,6 @@ func TestEveryFailureHasACode(t *testing.T) {
 	if got := exitCode(context.Canceled); got != exitFailure {
 		t.Errorf("an error of no kind: %d", got)
 	}
-}
-
-func FuzzParseMounts(f *testing.F) {
-	f.Add("36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - fuse.wardfs dev:/x rw\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		all, err := parseMounts(strings.NewReader(text))
-		if err == nil && len(all) > strings.Count(text, "\n")+1 {
-			t.Errorf("%d mounts of %q", len(all), text)
-		}
-	})
 }
 
 func TestCLIReferenceIsCurrent(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wardfs/wardfs/cmd/wardfs/config"
+	"github.com/wardfs/wardfs/fuse"
 	"github.com/wardfs/wardfs/identity/certs"
 )
 
@@ -133,19 +134,19 @@ func checkMountHelpers() finding {
 }
 
 func checkDead() finding {
-	all, err := mountsNow()
+	all, err := fuse.Mounts()
 	if err != nil {
 		return bad("mounts", "", "%v", err)
 	}
 	var dead []string
 	n := 0
 	for _, m := range all {
-		if m.fstype != fsType {
+		if m.Type != fsType {
 			continue
 		}
 		n++
-		if isDead(m.on) {
-			dead = append(dead, m.on)
+		if isDead(m.On) {
+			dead = append(dead, m.On)
 		}
 	}
 	if len(dead) > 0 {

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"errors"
-	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -17,62 +15,20 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/wardfs/wardfs/cmd/wardfs/mountopt"
+	"github.com/wardfs/wardfs/fuse"
 )
 
 // fsType is how the kernel calls a mount of ours.
 const fsType = "fuse.wardfs"
 
-// mountEntry is a line of /proc/self/mountinfo.
-type mountEntry struct{ device, on, fstype, source string }
-
-// mountsNow is all that is mounted in this process's sight, lowest first.
-func mountsNow() ([]mountEntry, error) {
-	f, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return parseMounts(f)
-}
-
-// parseMounts reads proc_pid_mountinfo(5): fields, " - ", type, source, options.
-// Paths have space, tab, newline and backslash in octal.
-func parseMounts(r io.Reader) (all []mountEntry, err error) {
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		head, tail, ok := strings.Cut(sc.Text(), " - ")
-		fields, rest := strings.Fields(head), strings.Fields(tail)
-		if ok && len(fields) >= 5 && len(rest) >= 2 {
-			all = append(all, mountEntry{fields[2], unoctal(fields[4]), rest[0], unoctal(rest[1])})
-		}
-	}
-	return all, sc.Err()
-}
-
-func unoctal(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
-}
-
 // mountAt is what lies on top at exactly that path.
-func mountAt(path string) (top mountEntry, ok bool) {
-	all, err := mountsNow()
+func mountAt(path string) (top fuse.MountInfo, ok bool) {
+	all, err := fuse.Mounts()
 	if err != nil {
 		return top, false
 	}
 	for _, m := range all {
-		if m.on == path {
+		if m.On == path {
 			top, ok = m, true
 		}
 	}
@@ -82,11 +38,11 @@ func mountAt(path string) (top mountEntry, ok bool) {
 // stillMounted reports whether a filesystem, by its "major:minor", is mounted
 // anywhere.
 func stillMounted(device string) bool {
-	all, err := mountsNow()
+	all, err := fuse.Mounts()
 	if err != nil {
 		return true
 	}
-	return slices.ContainsFunc(all, func(m mountEntry) bool { return m.device == device })
+	return slices.ContainsFunc(all, func(m fuse.MountInfo) bool { return m.Device == device })
 }
 
 // realPath is the path as the kernel has it. The last element is not looked at
@@ -118,7 +74,7 @@ func checkMountPoint(mnt string, o *mountopt.Options, log *slog.Logger) error {
 		}
 	}
 	if m, ok := mountAt(mnt); ok && !o.NonEmpty {
-		return fail(exitInUse, "`wardfs umount "+mnt+"` takes it away", "mount point %s: %s (%s) is mounted there already", mnt, m.source, m.fstype)
+		return fail(exitInUse, "`wardfs umount "+mnt+"` takes it away", "mount point %s: %s (%s) is mounted there already", mnt, m.Source, m.Type)
 	}
 	st, err := os.Stat(mnt)
 	switch {
@@ -185,13 +141,13 @@ func isDead(mnt string) bool {
 // connected": its daemon was killed.
 func clearDead(mnt string, log *slog.Logger) error {
 	m, ok := mountAt(mnt)
-	if !ok || m.fstype != fsType {
-		return fail(exitMountPoint, "umount -l "+mnt, "mount point %s: a dead mount of another kind (%s) is in the way", mnt, m.fstype)
+	if !ok || m.Type != fsType {
+		return fail(exitMountPoint, "umount -l "+mnt, "mount point %s: a dead mount of another kind (%s) is in the way", mnt, m.Type)
 	}
 	if err := unmountPlain(mnt, true); err != nil {
 		return fail(exitMountPoint, "umount -l "+mnt+" as the user who mounted it, or as root", "mount point %s: a dead mount is in the way: %w", mnt, err)
 	}
-	log.Warn("a dead mount was in the way and is gone", "mountpoint", mnt, "source", m.source)
+	log.Warn("a dead mount was in the way and is gone", "mountpoint", mnt, "source", m.Source)
 	return nil
 }
 

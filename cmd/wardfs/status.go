@@ -112,7 +112,7 @@ func nobody(path string) error {
 	if err != nil {
 		return err
 	}
-	if m, ok := mountAt(real); ok && m.fstype == fsType {
+	if m, ok := mountAt(real); ok && m.Type == fsType {
 		return fail(exitNotMounted, "ask as the user who mounted it; if its daemon was killed, `wardfs umount "+real+"`", "nobody answers for the mount on %s", real)
 	}
 	return fail(exitNotMounted, "`wardfs status` lists what runs here", "no mount or server of this user is at %s", real)

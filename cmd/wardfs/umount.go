@@ -38,8 +38,8 @@ func runUmount(ctx context.Context, e *env, mnt string, f umountFlags) error {
 	switch {
 	case !ok:
 		return fail(exitNotMounted, "`wardfs status` lists the mounts", "nothing is mounted on %s", mnt)
-	case m.fstype != fsType:
-		return fail(exitNotMounted, "use umount(8)", "%s is a mount of %s, not of wardfs", mnt, m.fstype)
+	case m.Type != fsType:
+		return fail(exitNotMounted, "use umount(8)", "%s is a mount of %s, not of wardfs", mnt, m.Type)
 	}
 	path := "/unmount"
 	if f.lazy {

@@ -101,7 +101,7 @@ func (m *mount) giveUp() {
 			return
 		case <-tick.C:
 		}
-		if m.client.Status().Session.Connected || stillMounted(seen.device) {
+		if m.client.Status().Session.Connected || stillMounted(seen.Device) {
 			away = 0
 		} else if away += often; away >= flushTime {
 			m.log.Error("unmounted while the server is away, giving up", "mountpoint", m.mnt)

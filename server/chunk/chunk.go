@@ -1,6 +1,7 @@
 // Package chunk is where the bytes of files lie: immutable blocks, each a
-// piece of at most [posix.BlockSize] of one slice, [posix.BlockMax] when sealed. It knows neither names nor
-// owners, and in an encryption zone it sees only ciphertext.
+// piece of one slice, of at most [posix.BlockSize] or, sealed,
+// [posix.BlockMax]. It knows neither names nor owners, and in an encryption
+// zone it sees only ciphertext.
 //
 // The bodies are packages of their own below this one: mem for unit tests,
 // disk for a directory of the server. All pass chunktest.
@@ -43,7 +44,7 @@ type Store interface {
 	// Put publishes a block: afterwards Get sees all of it, before nothing.
 	// The pieces of data are one after the other the block's bytes; Put does
 	// not keep them. Putting the same bytes again is no error, other bytes
-	// under the same name are ErrExists. The block is durable after the next
+	// under the same name are ErrExists, no bytes at all EINVAL. The block is durable after the next
 	// Sync. A full disk is an error that wraps posix.ENOSPC; what was stored
 	// stays readable and the store goes on once there is room.
 	Put(ctx context.Context, id BlockID, data [][]byte) error

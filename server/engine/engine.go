@@ -1,5 +1,6 @@
 // Package engine is the transactional, ordered key-value store under the
-// namespace. It knows keys and values as bytes and nothing of POSIX.
+// namespace. It knows keys and values as bytes and nothing of POSIX. A key is
+// never empty; a value may be.
 //
 // The bodies are packages of their own below this one: mem for unit tests,
 // and the one that ADR 2 chose for a server of its own. All of them pass
