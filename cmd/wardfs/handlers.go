@@ -64,6 +64,9 @@ func (b *backend) status(ctx context.Context) serverStatus {
 func (m *mount) handler() http.Handler {
 	mux := metricsHandler(m.registry)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { answer(w, m.status()) })
+	mux.HandleFunc("GET /connection", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, connection{m.spec, *m.options})
+	})
 	mux.HandleFunc("POST /unmount", func(w http.ResponseWriter, r *http.Request) {
 		// Not the request's context: who asked may go, the flush must not be cut.
 		ctx, cancel := context.WithTimeout(context.Background(), flushTime)

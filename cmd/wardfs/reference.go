@@ -90,6 +90,12 @@ func cliReference(root *cobra.Command) string {
 // describe writes a verb and those below it.
 func describe(b *strings.Builder, c *cobra.Command) {
 	if c.HasAvailableSubCommands() {
+		if c.Long != "" {
+			fmt.Fprintf(b, "## %s\n\n%s\n\n", c.CommandPath(), c.Long)
+			if flags := c.PersistentFlags().FlagUsages(); flags != "" {
+				b.WriteString("```\n" + flags + "```\n\n")
+			}
+		}
 		for _, sub := range c.Commands() {
 			describe(b, sub)
 		}

@@ -75,14 +75,19 @@ func (e *Error) Hint() string { return e.Next }
 // value is written \, as for fusermount3.
 func Parse(lists ...string) (*Options, error) {
 	o := Defaults()
+	return o, o.Lay(lists...)
+}
+
+// Lay lays lists of options over those that are there.
+func (o *Options) Lay(lists ...string) error {
 	for _, list := range lists {
 		for _, word := range split(list) {
 			if err := o.set(word); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return o, o.check()
+	return o.check()
 }
 
 // Known drops the options of a list that are not known, for mount(8)'s -s.
