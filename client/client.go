@@ -28,6 +28,7 @@ import (
 	"github.com/wardfs/wardfs/client/session"
 	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/identity/simple"
 	"github.com/wardfs/wardfs/identity/x509"
 	"github.com/wardfs/wardfs/posix"
@@ -188,6 +189,14 @@ func (m *Mount) explain(ctx context.Context, err error, server string) error {
 // As is the namespace as that caller sees it; a mount that is not trusted acts
 // as its principal for every caller.
 func (m *Mount) As(c posix.Cred) posix.Namespace { return remote.As(m.session, c) }
+
+// Table is the server's table of names.
+func (m *Mount) Table() idmap.Table { return remote.Table{S: m.session} }
+
+// Whoami answers as whom the mount acts; false if it states each caller.
+func (m *Mount) Whoami(ctx context.Context) (posix.Cred, bool, error) {
+	return remote.Whoami(ctx, m.session)
+}
 
 // Files is the bytes of the mount's files.
 func (m *Mount) Files() *file.Files { return m.files }

@@ -162,3 +162,23 @@ func (h *BlockHeader) BlockID() (posix.BlockID, posix.Errno) {
 	id, errno := FromSlice(h.GetSlice())
 	return posix.BlockID{File: posix.Ino(h.GetFile()), Slice: id, Index: h.GetIndex()}, errno
 }
+
+// MaxIdents is how many names or ids one Idents may have.
+const MaxIdents = 4096
+
+// ToNames and FromNames carry names, which need not be UTF-8.
+func ToNames(names []string) [][]byte {
+	out := make([][]byte, len(names))
+	for i, n := range names {
+		out[i] = []byte(n)
+	}
+	return out
+}
+
+func FromNames(names [][]byte) []string {
+	out := make([]string, len(names))
+	for i, n := range names {
+		out[i] = string(n)
+	}
+	return out
+}

@@ -40,6 +40,9 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 	if c.GetSlot() >= slots {
 		return failed(posix.E(op, posix.EPROTO, fmt.Errorf("slot %d of %d", c.GetSlot(), slots)))
 	}
+	if r, ok := t.dispatchOwners(ctx, cred, c); ok {
+		return r
+	}
 	view := t.s.tree.As(cred).In(namespace.SessionID(t.sess.ID)).Once(c.GetSlot(), c.GetSeq())
 	r := new(proto.Reply)
 	err := t.dispatch(ctx, view, c, r)

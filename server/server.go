@@ -31,6 +31,7 @@ import (
 	"github.com/wardfs/wardfs/server/capability"
 	"github.com/wardfs/wardfs/server/chunk"
 	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/ids"
 	"github.com/wardfs/wardfs/server/namespace"
 	"github.com/wardfs/wardfs/server/session"
 )
@@ -104,6 +105,7 @@ func (c *Config) defaults() {
 type Server struct {
 	c        Config
 	tree     *namespace.Tree
+	ids      *ids.Table
 	sessions *session.Registry
 	ring     capability.Ring
 	metrics  *metrics
@@ -137,6 +139,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	var err error
 	// The tree first: it will not make itself in a store that has anything in it.
 	if s.tree, err = namespace.Open(ctx, s.treeConfig()); err != nil {
+		return nil, err
+	}
+	if s.ids, err = ids.Open(ctx, ids.Config{Engine: c.Engine}); err != nil {
 		return nil, err
 	}
 	if s.ring, err = loadRing(ctx, c.Engine, c.Rand); err != nil {
