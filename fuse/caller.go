@@ -62,9 +62,10 @@ func refused(err error) bool {
 // as does f for the caller: with the primary group alone, and once more with
 // all groups when that was refused. A refused operation changed nothing. With
 // groups set the operation's result depends on the groups, not only its
-// permission, so that all are there from the start.
+// permission, so that all are there from the start. So they are where the
+// kernel has not judged before: a group can be what keeps its members out.
 func (s *server) as(c *caller, groups bool, f func(posix.Namespace) error) error {
-	if groups {
+	if groups || s.Options.NoDefaultPermissions {
 		c.widen()
 	}
 	err := f(s.As(c.cred))

@@ -72,7 +72,7 @@ type Options struct {
 	NoAtime  bool // noatime
 	NonEmpty bool // mount over a directory that has entries
 
-	// NoDefaultPermissions leaves the judging to the server alone. Names
+	// NoDefaultPermissions (permissions=server) leaves the judging to the server alone. Names
 	// that one user looked up must then not be walked by another, so the
 	// timeouts below count as none.
 	NoDefaultPermissions bool

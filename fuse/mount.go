@@ -203,6 +203,7 @@ func (s *server) mountOptions() *raw.MountOptions {
 		MaxBackground:            maxBackground,
 		MaxInflightRequestBytes:  maxInflight,
 		ExplicitDataCacheControl: true,
+		EnableAcl:                !o.NoDefaultPermissions, // FUSE_POSIX_ACL implies default_permissions
 		ExtraCapabilities:        capabilities,
 		DisabledCapabilities:     disabled,
 		DisableSplice:            true, // reads come from memory

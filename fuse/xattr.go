@@ -5,6 +5,7 @@ import (
 
 	raw "github.com/hanwen/go-fuse/v2/fuse"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
 )
 
@@ -49,8 +50,11 @@ func (s *server) ListXAttr(cancel <-chan struct{}, h *raw.InHeader, dest []byte)
 	return size, st
 }
 
+// SetXAttr sets ACLs too. Whether setting one drops S_ISGID depends on the
+// caller's groups. The kernel asks for the attributes, which have changed, and
+// for the ACL when it next needs them.
 func (s *server) SetXAttr(cancel <-chan struct{}, in *raw.SetXAttrIn, name string, value []byte) raw.Status {
-	return s.meta("setxattr", &in.InHeader, cancel, func(ctx context.Context, ns posix.Namespace) error {
+	return s.ask("setxattr", &in.InHeader, cancel, name == acl.XattrAccess, func(ctx context.Context, ns posix.Namespace) error {
 		const both = posix.XattrCreate | posix.XattrReplace
 		flags := posix.XattrFlags(in.Flags)
 		if flags&^both != 0 || uint32(len(value)) != in.Size {
@@ -63,7 +67,7 @@ func (s *server) SetXAttr(cancel <-chan struct{}, in *raw.SetXAttrIn, name strin
 			return posix.E("setxattr", posix.E2BIG, nil)
 		}
 		s.bare.remove(posix.Ino(in.NodeId))
-		return ns.Setxattr(ctx, posix.Ino(in.NodeId), name, value, flags)
+		return s.over(ns).Setxattr(ctx, posix.Ino(in.NodeId), name, value, flags)
 	})
 }
 

@@ -61,7 +61,7 @@ func testXattrErrors(e *env) {
 	for name, want := range map[string]posix.Errno{
 		"user.": posix.EINVAL, "trusted.": posix.EINVAL, "user.a\x00": posix.EINVAL,
 		"user": posix.EOPNOTSUPP, "": posix.EOPNOTSUPP, "other.a": posix.EOPNOTSUPP, "system.a": posix.EOPNOTSUPP,
-		"system.posix_acl_access": posix.EOPNOTSUPP, "system.posix_acl_default": posix.EOPNOTSUPP,
+		"system.posix_acl": posix.EOPNOTSUPP, "system.nfs4_acl": posix.EOPNOTSUPP,
 		"user." + strings.Repeat("n", posix.XattrName-4): posix.ERANGE,
 	} {
 		e.no("get "+name, want, get(name))

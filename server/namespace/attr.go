@@ -130,6 +130,11 @@ func (x *txn) setattr(n *inode, set posix.SetAttr) error {
 		x.dropCaps(n)
 	}
 	n.Mode = mode
+	if has(posix.SetMode) {
+		if err := x.chmodACL(n); err != nil {
+			return err
+		}
+	}
 	if has(posix.SetOwner) {
 		n.UID = set.UID
 	}

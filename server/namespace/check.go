@@ -11,7 +11,7 @@ import (
 
 // may answers EACCES unless the caller has all of want: inode_permission.
 func (v View) may(n *inode, want posix.Perm) error {
-	if !acl.Check(n.Attr, nil, v.cred, want) {
+	if !acl.Check(n.Attr, n.access, v.cred, want) {
 		return posix.EACCES
 	}
 	return nil
@@ -137,13 +137,9 @@ func (v View) written(n *inode) posix.Mode {
 }
 
 // fresh is the mode and group of a new inode in d: inode_init_owner,
-// mode_strip_sgid. mode has its type; the umask applies to all but symbolic
-// links, which have every bit.
-func (v View) fresh(d *inode, mode, umask posix.Mode) (posix.Mode, posix.GID) {
-	if mode.IsLink() {
-		umask = 0
-	}
-	mode &^= umask & 0o777
+// mode_strip_sgid. mode has its type and is as the program asked for it, before
+// the umask.
+func (v View) fresh(d *inode, mode posix.Mode) (posix.Mode, posix.GID) {
 	if d.Mode&posix.SetGID == 0 {
 		return mode, v.cred.GID
 	}
@@ -194,6 +190,14 @@ func (v View) mayOpen(n *inode, flags posix.OpenFlags) error {
 // mayReaddir asks for the listing of d, of those who have no handle of it: a
 // directory that is open stays readable.
 func (v View) mayReaddir(d *inode) error { return v.may(d, posix.MayRead) }
+
+// maySetACL is for both ACLs: set_posix_acl.
+func (v View) maySetACL(n *inode) error {
+	if !v.owns(n) {
+		return posix.EPERM
+	}
+	return nil
+}
 
 // mayXattr asks for reading (MayRead) or changing (MayWrite) an attribute of
 // the given class: xattr_permission, cap_inode_setxattr.

@@ -198,8 +198,11 @@ func (x *txn) create(d *inode, name string, ino posix.Ino, mode, umask posix.Mod
 func (x *txn) born(d *inode, ino posix.Ino, mode, umask posix.Mode, as inode) (*inode, error) {
 	n := &as
 	n.Ino, n.Gen, n.Nlink = ino, x.t.gen, 1
-	n.Mode, n.GID = x.v.fresh(d, mode, umask)
+	n.Mode, n.GID = x.v.fresh(d, mode)
 	n.UID = x.v.cred.UID
+	if err := x.inherit(d, n, umask); err != nil {
+		return nil, err
+	}
 	n.Atime, n.Mtime, n.Btime = x.now, x.now, x.now
 	x.touch(n)
 	x.inodes = append(x.inodes, n)
@@ -385,6 +388,9 @@ func (x *txn) erase(n *inode) error {
 	x.tx.Delete(inodeKey(n.Ino))
 	n.gone = true
 	x.erased++
+	if err == nil {
+		err = x.dropACLs(n)
+	}
 	if err == nil {
 		err = x.addFile(n.Ino, -1)
 	}

@@ -14,8 +14,9 @@ import (
 )
 
 // formatVersion is that of the whole: keys and what they mean. Each record has
-// its own version beside it.
-const formatVersion = 1
+// its own version beside it. Version 2 knows ACLs: a server that does not
+// would let in whom they keep out. Version 1 is read as it is.
+const formatVersion = 2
 
 // ErrFormat is the answer of Open to a store that this wardfs must not touch.
 var ErrFormat = errors.New("namespace: the store can't be used")
@@ -37,6 +38,8 @@ func Open(ctx context.Context, cfg Config) (*Tree, error) {
 	err := t.eng.Update(ctx, func(tx engine.Tx) (err error) {
 		if fresh, err = isFresh(tx); fresh {
 			t.format(tx, seed[:16])
+		} else if err == nil {
+			tx.Put(metaFormat, encodeCount(formatVersion))
 		}
 		return err
 	})
@@ -134,6 +137,10 @@ func count(r engine.Reader, key []byte) (uint64, error) {
 	if err != nil || !ok {
 		return 0, err
 	}
+	return decodeCount(key, b)
+}
+
+func decodeCount(key, b []byte) (uint64, error) {
 	v, n := binary.Uvarint(b)
 	if n <= 0 || n != len(b) {
 		return 0, fmt.Errorf("%w: its count under %q is damaged", ErrFormat, key)

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
 )
@@ -17,12 +18,16 @@ import (
 // type they say, in the place of their hash; link counts, sizes of directories
 // and ".." agree with the names; orphans are what has no name; extents lie in
 // their files without overlap and Alloc is their sum; slices are counted as
-// often as they are named, and queued only when they are not.
+// often as they are named, and queued only when they are not; ACLs are stored
+// once each, counted as often as inodes have them, and agree with the modes.
 func (t *Tree) Fsck(ctx context.Context) ([]string, error) {
 	c := checker{
 		t:     t,
 		nodes: map[posix.Ino]*checked{},
 		refs:  map[sliceName]*ref{},
+		lists: map[uint64]acl.ACL{},
+		uses:  map[string]uint64{},
+		sums:  map[string]uint64{},
 	}
 	err := t.eng.View(ctx, func(r engine.Reader) error {
 		for _, kind := range kinds {
@@ -47,8 +52,9 @@ func (t *Tree) Fsck(ctx context.Context) ([]string, error) {
 }
 
 // kinds are all there are, in the order in which they can be checked: names
-// after the inodes that they name, slices after extents.
-var kinds = []byte{keyMeta, keyInode, keyEntry, keyXattr, keyExtent, keyRef, keyFreed, keyOrphan, keyReply, keyFiles}
+// after the inodes that they name, slices after extents, ACLs before who has
+// them.
+var kinds = []byte{keyMeta, keyList, keyListSum, keyInode, keyListUses, keyEntry, keyXattr, keyExtent, keyRef, keyFreed, keyOrphan, keyReply, keyFiles}
 
 // checked is an inode and what the other keys say of it.
 type checked struct {
@@ -65,6 +71,9 @@ type checker struct {
 	found []string
 	nodes map[posix.Ino]*checked
 	refs  map[sliceName]*ref // counted from extents; what 'r' says is subtracted
+	lists map[uint64]acl.ACL // by number
+	uses  map[string]uint64  // by key; what 'u' says is taken away
+	sums  map[string]uint64  // numbers by key of 'h'; what is named is taken away
 	bound uint64
 	files [fileStripes]uint64
 }
@@ -76,7 +85,7 @@ func (c *checker) bad(format string, args ...any) {
 // key looks at one record. Kinds come in the order that Fsck gives them.
 func (c *checker) key(k, v []byte) {
 	least := map[byte]int{keyMeta: 2, keyInode: 9, keyEntry: 18, keyXattr: 10, keyExtent: 17, keyRef: 25, keyFreed: 25,
-		keyOrphan: 9, keyReply: 13, keyFiles: 2}
+		keyOrphan: 9, keyReply: 13, keyFiles: 2, keyList: 9, keyListSum: 33, keyListUses: 10}
 	if len(k) < least[k[0]] {
 		c.bad("key %q is cut short", k)
 		return
@@ -98,6 +107,12 @@ func (c *checker) key(k, v []byte) {
 		c.ref(nameIn(k), v)
 	case keyFreed:
 		c.freed(nameIn(k), v)
+	case keyList:
+		c.list(first(k), v)
+	case keyListSum:
+		c.listSum(k, v)
+	case keyListUses:
+		c.listUses(k, v)
 	case keyOrphan:
 		c.orphan(posix.Ino(first(k)))
 	case keyReply:
@@ -141,6 +156,7 @@ func (c *checker) inode(ino posix.Ino, v []byte) {
 	if n.Mode.IsDir() == (n.parent == 0) || n.Mode.IsLink() == (n.target == "") {
 		c.bad("inode %d of mode %o has parent %d and target %q", ino, n.Mode, n.parent, n.target)
 	}
+	c.acls(n)
 }
 
 func (c *checker) entry(dir posix.Ino, hash uint64, name string, v []byte) {
@@ -258,6 +274,7 @@ func (c *checker) sum() {
 			c.bad("there are %d inodes of stripe %d, counted none", n, stripe)
 		}
 	}
+	c.unusedACLs()
 	for s, r := range c.refs {
 		if r.count != 0 {
 			c.bad("slice %s of file %d is named and not counted", s.id, s.file)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
 	"github.com/wardfs/wardfs/server/engine/mem"
@@ -78,6 +79,21 @@ func TestFsckFinds(t *testing.T) {
 		}},
 		{"of stripe 3, counted none", 3, func(_ *testing.T, tx engine.Tx, _ *Tree, ino posix.Ino) { tx.Delete(filesKey(ino)) }},
 		{"session 5", 0, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) { tx.Put(replyKey(5, 1), nil) }},
+		{"inode 3 has ACL 1, which is not there", 2, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) { tx.Delete(listKey(1)) }},
+		{"ACL 1 is not what its sum says", 2, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) {
+			l := someACL()
+			l[1].ID++
+			tx.Put(listKey(1), encodeACL(l))
+		}},
+		{"ACL 1 is not found by its sum", 2, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) { tx.Delete(listSumKey(someACL())) }},
+		{"number of ACL 0", 2, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) { tx.Put(listSumKey(someACL()), []byte{1, 0}) }},
+		{"ACL 2 is had by no inode", 2, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) { tx.Put(listKey(2), encodeACL(acl.FromMode(0))) }},
+		{"mode 100777 and ACL", 3, edit(func(n *inode) { n.Mode |= 0o777 })},
+		{"has a default ACL", 3, edit(func(n *inode) { n.defACL = 1 })},
+		{"have ACL 1 1 times, counted 2", 3, func(_ *testing.T, tx engine.Tx, _ *Tree, ino posix.Ino) {
+			tx.Put(listUsesKey(1, ino), encodeCount(2))
+		}},
+		{"have ACL 1 1 times, counted none", 3, func(_ *testing.T, tx engine.Tx, _ *Tree, ino posix.Ino) { tx.Delete(listUsesKey(1, ino)) }},
 		{"no known kind", 0, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) { tx.Put([]byte("zebra"), nil) }},
 		{"cut short", 0, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) { tx.Put([]byte("i1"), nil) }},
 	} {
@@ -91,6 +107,7 @@ func TestFsckFinds(t *testing.T) {
 			t.Fatalf("inodes %d and %d: the table is for 2 and 3", d.Ino, o.Attr.Ino)
 		}
 		write(t, v, 1, 3, 1, 0, 100)
+		ok(t, v.Setxattr(t.Context(), 3, acl.XattrAccess, acl.EncodeXattr(someACL()), 0))
 		well(t, tr)
 		ok(t, tr.eng.Update(t.Context(), func(tx engine.Tx) error {
 			c.do(t, tx, tr, c.ino)
@@ -110,7 +127,8 @@ func TestDamageIsEIO(t *testing.T) {
 	v := tr.As(super).In(1)
 	f := create(t, v, "f", 1)
 	write(t, v, 1, f, 1, 0, 100)
-	for _, key := range [][]byte{inodeKey(f), extentKey(f, 100), entryKey(1, tr.hash("f"), "f"), sliceKey(keyRef, posix.Slice{File: f, ID: posix.SliceID{1}})} {
+	ok(t, v.Setxattr(t.Context(), f, acl.XattrAccess, acl.EncodeXattr(someACL()), 0))
+	for _, key := range [][]byte{listKey(1), inodeKey(f), extentKey(f, 100), entryKey(1, tr.hash("f"), "f"), sliceKey(keyRef, posix.Slice{File: f, ID: posix.SliceID{1}})} {
 		for _, damage := range [][]byte{nil, {recordVersion}, {9, 9, 9}} {
 			var was []byte
 			ok(t, tr.eng.Update(t.Context(), func(tx engine.Tx) error {
@@ -123,6 +141,7 @@ func TestDamageIsEIO(t *testing.T) {
 				return err
 			}))
 			met := 0
+			tr.acls = aclCache{}
 			for _, err := range everything(t, v, f) {
 				if err == nil {
 					continue

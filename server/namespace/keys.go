@@ -1,10 +1,12 @@
 package namespace
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 
 	"github.com/dchest/siphash"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
 )
 
@@ -21,6 +23,9 @@ import (
 //	'o' ino:8                       an inode without a name
 //	'q' session:8 slot:4            the last change that the slot made
 //	'n' stripe:1                    how many inodes there are whose number mod 64 is stripe
+//	'a' list:8                      an interned ACL
+//	'h' sha256:32                   the number of the interned ACL that has this sum
+//	'u' list:8 stripe:1             how often inodes whose number mod 64 is stripe have the ACL
 //
 // Extents of one file never overlap, so the one that ends first after an
 // offset is the first that reaches beyond it: everything that a byte range
@@ -36,6 +41,10 @@ const (
 	keyOrphan = 'o'
 	keyReply  = 'q'
 	keyFiles  = 'n'
+
+	keyList     = 'a'
+	keyListSum  = 'h'
+	keyListUses = 'u'
 )
 
 // The names under 'm'.
@@ -43,6 +52,7 @@ var (
 	metaFormat = []byte("mformat") // the version of all of this: formatVersion
 	metaHash   = []byte("mhash")   // 16 random bytes: the key of hashName
 	metaIno    = []byte("mino")    // every number below was or may have been given away
+	metaList   = []byte("macl")    // as many ACLs were interned: the last one's number
 )
 
 func key8(kind byte, a uint64) []byte {
@@ -82,6 +92,19 @@ func sliceKey(kind byte, s posix.Slice) []byte {
 const fileStripes = 64
 
 func filesKey(ino posix.Ino) []byte { return []byte{keyFiles, byte(ino % fileStripes)} }
+
+func listKey(num uint64) []byte { return key8(keyList, num) }
+
+func listSumKey(l acl.ACL) []byte {
+	sum := sha256.Sum256([]byte(l.Key()))
+	return append([]byte{keyListSum}, sum[:]...)
+}
+
+// listUsesKey has stripes for the same reason as filesKey. An inode keeps to
+// one, so that no count falls below zero.
+func listUsesKey(num uint64, ino posix.Ino) []byte {
+	return append(key8(keyListUses, num), byte(ino%fileStripes))
+}
 
 func replyKey(s SessionID, slot uint32) []byte {
 	return binary.BigEndian.AppendUint32(key8(keyReply, uint64(s)), slot)

@@ -113,6 +113,7 @@ type Tree struct {
 	opens  opens
 	locks  *lock.Table
 	atimes atimes
+	acls   aclCache
 	files  atomic.Int64 // inodes that there are
 	sweep  atomic.Uint64
 	step   int // records that one transaction cuts or frees, at most; tests lower it

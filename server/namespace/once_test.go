@@ -3,6 +3,7 @@ package namespace
 import (
 	"testing"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine/mem"
 )
@@ -73,6 +74,12 @@ func TestOnceOverCrash(t *testing.T) {
 		}},
 		{"setxattr", func(v View) (posix.Attr, error) {
 			return posix.Attr{}, v.Setxattr(ctx, f, "user.a", nil, posix.XattrCreate)
+		}},
+		{"setxattr of an ACL", func(v View) (posix.Attr, error) {
+			return posix.Attr{}, v.Setxattr(ctx, f, acl.XattrAccess, acl.EncodeXattr(someACL()), 0)
+		}},
+		{"removexattr of an ACL", func(v View) (posix.Attr, error) {
+			return posix.Attr{}, v.Removexattr(ctx, f, acl.XattrAccess)
 		}},
 		{"removexattr", func(v View) (posix.Attr, error) { return posix.Attr{}, v.Removexattr(ctx, f, "user.a") }},
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
 )
 
@@ -22,7 +23,9 @@ import (
 //	freed   1 slice-len | 2 slice-len second                when it was freed
 //	orphan  1
 //	reply   1 op:1 seq ino [bytes]                          bytes of a copy
-//	files   count                                           likewise the ino of 'm'; no version
+//	list    1 xattr…                                        an ACL as acl.EncodeXattr has it
+//	named   1 number                                        of the list
+//	files   count                                           likewise ino and acl of 'm', and uses; no version
 //
 // An inode of a plain file takes about 47 bytes, an extent about 30.
 const recordVersion = 1
@@ -47,16 +50,16 @@ var errRecord = errors.New("namespace: record is damaged")
 // inode is the record of one, and its number.
 type inode struct {
 	posix.Attr
-	parent posix.Ino // of a directory
-	target string    // of a symbolic link
-	caps   bool
-	// Numbers of interned ACLs; 0 is none. They are stored and carried, and
-	// checked once ACLs are.
-	acl, defACL uint32
+	parent      posix.Ino // of a directory
+	target      string    // of a symbolic link
+	caps        bool
+	acl, defACL uint64 // numbers of interned ACLs; 0 is none
 	// origins are the other files that slices of this one were written for,
 	// ascending: all that there are, and some that there were.
 	origins []posix.Ino
 	tmp     bool
+
+	access acl.ACL // the list that acl names; read with the inode, see snap.inode
 
 	dirty bool // to be written when the transaction ends
 	gone  bool // deleted by this transaction
@@ -90,7 +93,7 @@ func (n *inode) encode() []byte {
 		b = binary.AppendVarint(b, t.Sec)
 		b = binary.AppendUvarint(b, uint64(t.Nsec))
 	}
-	for _, o := range []uint64{uint64(n.Rdev), uint64(n.parent), uint64(n.acl), uint64(n.defACL)} {
+	for _, o := range []uint64{uint64(n.Rdev), uint64(n.parent), n.acl, n.defACL} {
 		if o != 0 {
 			b = binary.AppendUvarint(b, o)
 		}
@@ -123,10 +126,10 @@ func decodeInode(ino posix.Ino, b []byte) (*inode, error) {
 		n.parent = posix.Ino(d.num())
 	}
 	if f&hasACL != 0 {
-		n.acl = d.num32()
+		n.acl = d.num()
 	}
 	if f&hasDefACL != 0 {
-		n.defACL = d.num32()
+		n.defACL = d.num()
 	}
 	if f&hasOrigins != 0 {
 		n.origins = d.origins()

@@ -34,11 +34,19 @@ func again[T interface{ encode() []byte }](decode func([]byte) (T, error)) func(
 }
 
 var (
-	inodeAgain  = again(func(b []byte) (*inode, error) { return decodeInode(7, b) })
-	entryAgain  = again(decodeEntry)
-	refAgain    = again(decodeRef)
-	freedAgain  = again(decodeFreed)
-	replyAgain  = again(decodeReply)
+	inodeAgain = again(func(b []byte) (*inode, error) { return decodeInode(7, b) })
+	entryAgain = again(decodeEntry)
+	refAgain   = again(decodeRef)
+	freedAgain = again(decodeFreed)
+	replyAgain = again(decodeReply)
+	listAgain  = func(b []byte) ([]byte, error) {
+		l, err := decodeACL(7, b)
+		return encodeACL(l), err
+	}
+	namedAgain = func(b []byte) ([]byte, error) {
+		n, err := decodeNamed(b)
+		return encodeNamed(n), err
+	}
 	extentAgain = func(b []byte) ([]byte, error) {
 		e, err := decodeExtent(1<<20, b)
 		return encodeExtent(e), err
@@ -88,6 +96,8 @@ func records() []record {
 		{"freed with its time", freed{len: 1 << 20, at: 1800000000}.encode(), freedAgain},
 		{"reply", reply{op: opMkdir, seq: 1 << 40, ino: 300}.encode(), replyAgain},
 		{"reply of a copy", reply{op: opCopyRange, seq: 2, ino: 300, bytes: 1 << 30}.encode(), replyAgain},
+		{"ACL", encodeACL(someACL()), listAgain},
+		{"number of an ACL", encodeNamed(300), namedAgain},
 		{"reply without an inode", reply{op: opUnlink, seq: 1}.encode(), replyAgain},
 	}
 }
@@ -106,6 +116,7 @@ func TestGolden(t *testing.T) {
 		{"key of an inode", inodeKey(7)}, {"key of an entry", entryKey(1, 0x123, "name")}, {"key of an xattr", xattrKey(7, "user.a")},
 		{"key of an extent", extentKey(7, 1<<20)}, {"key of a ref", sliceKey(keyRef, id)}, {"key of a freed slice", sliceKey(keyFreed, id)},
 		{"key of an orphan", orphanKey(7)}, {"key of a reply", replyKey(3, 4)}, {"key of a stripe", filesKey(130)},
+		{"key of an ACL", listKey(300)}, {"key of an ACL's sum", listSumKey(someACL())}, {"key of an ACL's uses", listUsesKey(300, 130)},
 		{"hash of a name", entriesFrom(1, hashName(1, 2)("name"))},
 	} {
 		fmt.Fprintf(&b, "%s\n\t%s\n", k.name, hex.EncodeToString(k.key))
@@ -194,7 +205,7 @@ func FuzzRecords(f *testing.F) {
 		f.Add(r.bytes)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, decode := range []func([]byte) ([]byte, error){inodeAgain, entryAgain, extentAgain, refAgain, freedAgain, replyAgain} {
+		for _, decode := range []func([]byte) ([]byte, error){inodeAgain, entryAgain, extentAgain, refAgain, freedAgain, replyAgain, listAgain, namedAgain} {
 			if got, err := decode(b); err == nil && !bytes.Equal(got, b) {
 				t.Errorf("%x decodes, and encodes to %x", b, got)
 			}

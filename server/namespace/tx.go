@@ -48,6 +48,7 @@ type snap struct {
 	t      *Tree
 	r      engine.Reader
 	inodes []*inode
+	fresh  uint64 // the first number of an ACL that this transaction interned; 0: none
 }
 
 // txn is a snap that changes. It lives for one run of the engine's function.
@@ -232,6 +233,9 @@ func (s *snap) inode(ino posix.Ino) (*inode, error) {
 		return nil, posix.ESTALE
 	}
 	n, err := decodeInode(ino, b)
+	if err == nil {
+		n.access, err = s.aclOf(n.acl)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
 )
@@ -20,7 +21,7 @@ const (
 )
 
 // xattrClass answers EOPNOTSUPP for a class that is not kept (system. among
-// them), EINVAL for a class without a name, ERANGE for a name too long.
+// them, of which there are just the ACLs), EINVAL for a class without a name, ERANGE for a name too long.
 func xattrClass(name string) (string, error) {
 	if len(name) > posix.XattrName {
 		return "", posix.ERANGE
@@ -52,6 +53,10 @@ func (s *snap) xattrNode(v View, ino posix.Ino, name string, want posix.Perm) (*
 // Getxattr answers the whole value.
 func (v View) Getxattr(ctx context.Context, ino posix.Ino, name string) (value []byte, err error) {
 	err = v.view(ctx, "getxattr", func(s *snap) error {
+		if k := aclKindOf(name); k != 0 {
+			value, err = s.getACL(ino, k)
+			return err
+		}
 		if _, err := s.xattrNode(v, ino, name, posix.MayRead); err != nil {
 			return err
 		}
@@ -78,6 +83,9 @@ func (v View) Setxattr(ctx context.Context, ino posix.Ino, name string, value []
 		return posix.E("setxattr", posix.E2BIG, nil)
 	}
 	_, _, err := v.update(ctx, opSetxattr, func(x *txn) (*inode, error) {
+		if k := aclKindOf(name); k != 0 {
+			return nil, x.putACL(ino, k, value)
+		}
 		n, err := x.xattrNode(v, ino, name, posix.MayWrite)
 		if err != nil {
 			return nil, err
@@ -106,7 +114,7 @@ func (v View) Setxattr(ctx context.Context, ino posix.Ino, name string, value []
 }
 
 func (s *snap) roomForXattr(ino posix.Ino, name string) error {
-	size := len(name) + 1
+	size := len(name) + 1 + len(acl.XattrAccess) + 1 + len(acl.XattrDefault) + 1
 	err := s.xattrs(ino, func(n string) { size += len(n) + 1 })
 	if err == nil && size > posix.XattrList {
 		err = posix.ENOSPC
@@ -126,9 +134,12 @@ func (s *snap) xattrs(ino posix.Ino, f func(string)) error {
 // Listxattr hides the trusted ones from all but the superuser.
 func (v View) Listxattr(ctx context.Context, ino posix.Ino) (names []string, err error) {
 	err = v.view(ctx, "listxattr", func(s *snap) error {
-		if _, err := s.inode(ino); err != nil {
+		n, err := s.inode(ino)
+		if err != nil {
 			return err
 		}
+		names = nil
+		n.aclNames(func(name string) { names = append(names, name) })
 		return s.xattrs(ino, func(name string) {
 			if v.cred.Super || !strings.HasPrefix(name, xattrTrusted) {
 				names = append(names, name)
@@ -144,6 +155,9 @@ func (v View) Listxattr(ctx context.Context, ino posix.Ino) (names []string, err
 // Removexattr asks for what Setxattr asks for.
 func (v View) Removexattr(ctx context.Context, ino posix.Ino, name string) error {
 	_, _, err := v.update(ctx, opRemovexattr, func(x *txn) (*inode, error) {
+		if k := aclKindOf(name); k != 0 {
+			return nil, x.putACL(ino, k, nil)
+		}
 		n, err := x.xattrNode(v, ino, name, posix.MayWrite)
 		if err != nil {
 			return nil, err

@@ -102,8 +102,9 @@ func fuses() []Option {
 	return []Option{
 		set("allow_other", "every local user may enter; the default for root with identity=trusted", func(o *Options) { o.AllowOther = Yes }),
 		set("noallow_other", "only who mounts may enter; the default otherwise", func(o *Options) { o.AllowOther = No }),
-		set("default_permissions", "the kernel judges too, for speed; the default", func(o *Options) { o.NoDefaultPermissions = false }),
-		set("no_default_permissions", "only the server judges, and every lookup asks it", func(o *Options) { o.NoDefaultPermissions = true }),
+		set("default_permissions", "the same as permissions=kernel", func(o *Options) { o.NoDefaultPermissions = false }),
+		set("no_default_permissions", "the same as permissions=server", func(o *Options) { o.NoDefaultPermissions = true }),
+		{Name: "permissions", Value: "kernel|server", Doc: "who judges: `kernel` and server both, the default; or the `server` alone, asked at every step of a path: for a host whose groups are not the server's", value: setPermissions},
 		set("nonempty", "mount over a directory that has entries", func(o *Options) { o.NonEmpty = true }),
 		{Name: "attr_timeout", Value: "1s", Doc: "how long the kernel may use attributes without asking", value: seconds(func(o *Options) *time.Duration { return &o.AttrTimeout })},
 		{Name: "entry_timeout", Value: "1s", Doc: "how long the kernel may use names without asking", value: seconds(func(o *Options) *time.Duration { return &o.EntryTimeout })},
@@ -214,4 +215,9 @@ func seconds(at func(*Options) *time.Duration) func(*Options, string) error {
 		*at(o) = d
 		return nil
 	}
+}
+
+func setPermissions(o *Options, v string) error {
+	o.NoDefaultPermissions = v == "server"
+	return among(v, "kernel", "server")
 }
