@@ -36,6 +36,7 @@ func (s *Server) collect(ctx context.Context) {
 		}
 		s.step(ctx, "inodes", func() (int, error) { return s.tree.Reclaim(ctx, collectBatch) })
 		s.step(ctx, "slices", func() (int, error) { return s.freeSlices(ctx) })
+		s.step(ctx, "extents", func() (int, error) { return s.Compact(ctx) })
 		if now.Sub(swept) > sweepEvery {
 			swept = now
 			s.step(ctx, "stray blocks", func() (int, error) { return s.Sweep(ctx) })

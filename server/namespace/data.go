@@ -160,6 +160,9 @@ func (x *txn) lay(n *inode, e posix.Extent) error {
 	if e.Hole() {
 		return nil
 	}
+	if e.Len < smallExtent && n.Size > smallExtent {
+		x.ragged = n.Ino
+	}
 	s, err := x.slice(e.Slice)
 	if err != nil {
 		return err
@@ -213,6 +216,9 @@ func (x *txn) cut(n *inode, e posix.Extent, lo, hi uint64) error {
 	x.tx.Delete(extentKey(n.Ino, e.End()))
 	n.Alloc -= uint64(e.Len)
 	s.count--
+	if e.Off < lo || e.End() > hi || s.count > 0 {
+		x.ragged = n.Ino // some of the slice stays, and some is dead
+	}
 	if e.Off < lo {
 		x.put(n, e.Cut(e.Off, lo))
 	}

@@ -115,6 +115,7 @@ type Tree struct {
 	atimes atimes
 	acls   aclCache
 	files  atomic.Int64 // inodes that there are
+	ragged ragged
 	sweep  atomic.Uint64
 	step   int // records that one transaction cuts or frees, at most; tests lower it
 }

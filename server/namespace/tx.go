@@ -62,6 +62,7 @@ type txn struct {
 	doomed  []posix.Ino
 	made    int        // inodes
 	erased  int        // inodes
+	ragged  posix.Ino  // the file whose extents may be worth compacting
 	answer  posix.Attr // what the operation answers
 	bytes   uint64     // likewise, of a copy
 	again   bool       // it had been applied before
@@ -140,6 +141,9 @@ func (v View) run(ctx context.Context, f func(*txn) error) (*txn, error) {
 		return nil, err
 	}
 	v.t.files.Add(int64(x.made - x.erased))
+	if x.ragged != 0 {
+		v.t.ragged.note(x.ragged, v.t.cfg.Now())
+	}
 	for _, c := range x.changes {
 		v.t.cfg.Changed(c)
 	}

@@ -34,6 +34,7 @@ type house struct {
 	mount  *certs.Store // of a client with a certificate
 	addr   string       // through the proxy
 	direct string
+	now    func() time.Time // the server's clock; nil is the real one
 
 	srv   *server.Server
 	proxy *proxy
@@ -76,7 +77,7 @@ func (h *house) start() {
 	h.srv, err = server.New(context.Background(), server.Config{
 		Engine: h.engine, Blocks: h.blocks, TLS: h.certs.Server(), Auth: h.auth,
 		// What lost its last name is gone at once: what lingers would hide that it is.
-		SessionTimeout: 20 * time.Second, Linger: -1, Log: slog.New(slog.DiscardHandler),
+		SessionTimeout: 20 * time.Second, Linger: -1, Now: h.now, Log: slog.New(slog.DiscardHandler),
 	})
 	must(h.t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,0 +1,227 @@
+package namespace
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/server/engine"
+)
+
+// This file finds what compaction should rewrite, and puts what was rewritten
+// in its place. Overlap is resolved when it is committed, so what is left to
+// compact is of two kinds: slices that are mostly covered by newer ones and
+// still lie whole in the chunk store, and runs of extents so small that a read
+// would ask for each.
+
+const (
+	smallExtent = 128 << 10 // bytes; runs of smaller ones are merged
+	smallRun    = 16        // extents that a run of small ones has at least
+	deadMin     = 1 << 20   // bytes that a rewriting gives back at least
+	raggedMax   = 1 << 16   // files that are remembered
+)
+
+// ragged remembers which files were written in a way that may need compaction.
+// It is a hint, lost at a restart: a file is noted again when it is written.
+type ragged struct {
+	mu   sync.Mutex
+	last map[posix.Ino]time.Time // when it was last written so
+}
+
+// note remembers ino, unless too many are remembered.
+func (r *ragged) note(ino posix.Ino, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil {
+		r.last = map[posix.Ino]time.Time{}
+	}
+	if _, ok := r.last[ino]; ok || len(r.last) < raggedMax {
+		r.last[ino] = now
+	}
+}
+
+// Ragged takes at most max files off the list of those that may need
+// compaction and were not written since before: what is still being written
+// would be rewritten in vain.
+func (t *Tree) Ragged(before time.Time, max int) (list []posix.Ino) {
+	r := &t.ragged
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for ino, last := range r.last {
+		if len(list) == max {
+			break
+		}
+		if last.Before(before) {
+			list = append(list, ino)
+			delete(r.last, ino)
+		}
+	}
+	return list
+}
+
+// Worn answers the extents of one chunk that are worth rewriting as one slice,
+// in order of offset: of the first such chunk at or after from. next is where
+// to look on; 0 is the end of the file, or of its life.
+func (t *Tree) Worn(ctx context.Context, ino posix.Ino, from uint64) (worn []posix.Extent, next uint64, err error) {
+	err = t.eng.View(ctx, func(r engine.Reader) error {
+		s := &snap{t: t, r: r}
+		n, err := s.inode(ino)
+		if err == posix.ESTALE || err == nil && !n.Mode.IsReg() {
+			worn, next = nil, 0
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for next = from; next < n.Size; {
+			var found bool
+			at := next
+			// The first extent from here on says which chunk is next: a sparse
+			// file has few.
+			if err := s.extents(ino, next, n.Size, func(e posix.Extent) bool { at, found = e.Off, true; return false }); err != nil {
+				return err
+			}
+			if !found {
+				break
+			}
+			lo := max(at, next) / posix.ChunkSize * posix.ChunkSize
+			next = lo + posix.ChunkSize
+			if worn, err = s.worn(ino, lo, next); err != nil || len(worn) > 0 {
+				return err
+			}
+		}
+		next = 0
+		return nil
+	})
+	return worn, next, wrap("compact", err)
+}
+
+// worn judges the chunk [lo, hi).
+func (s *snap) worn(ino posix.Ino, lo, hi uint64) ([]posix.Extent, error) {
+	var all []posix.Extent
+	if err := s.extents(ino, lo, hi, func(e posix.Extent) bool { all = append(all, e); return true }); err != nil {
+		return nil, err
+	}
+	own := map[sliceName]uint64{}
+	for _, e := range all {
+		own[nameOf(e.Slice)]++
+	}
+	// A slice that is named elsewhere too would not go away.
+	for _, e := range all {
+		if own[nameOf(e.Slice)] == 0 {
+			continue
+		}
+		b, ok, err := s.r.Get(sliceKey(keyRef, e.Slice))
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		r, err := decodeRef(b)
+		if err != nil {
+			return nil, err
+		}
+		if r.count != own[nameOf(e.Slice)] {
+			delete(own, nameOf(e.Slice))
+		}
+	}
+	return choose(all, func(s posix.Slice) bool { return own[nameOf(s)] > 0 }), nil
+}
+
+// choose picks from the extents of one chunk, which are in order, those to
+// rewrite: all that is left of slices that are dead by more than half, if that
+// gives back deadMin, and runs of small extents.
+func choose(all []posix.Extent, own func(posix.Slice) bool) (pick []posix.Extent) {
+	live := map[posix.Slice]uint64{}
+	for _, e := range all {
+		live[e.Slice] += uint64(e.Len)
+	}
+	dead := map[posix.Slice]bool{}
+	var gain uint64
+	for s, n := range live {
+		if own(s) && uint64(s.Len) > 2*n {
+			dead[s] = true
+			gain += uint64(s.Len) - n
+		}
+	}
+	if gain < deadMin {
+		clear(dead)
+	}
+	for i := 0; i < len(all); {
+		j := i
+		for j < len(all) && all[j].Len < smallExtent && own(all[j].Slice) && (j == i || all[j-1].End() == all[j].Off) {
+			j++
+		}
+		whole := j-i >= smallRun
+		for j = max(j, i+1); i < j; i++ {
+			if whole || dead[all[i].Slice] {
+				pick = append(pick, all[i])
+			}
+		}
+	}
+	return pick
+}
+
+// Pack is how the extents of a chunk become those of one slice whose bytes are
+// theirs, one after the other: runs without a hole between become one.
+func Pack(old []posix.Extent, s posix.Slice) (packed []posix.Extent) {
+	var from uint32
+	for _, e := range old {
+		if k := len(packed) - 1; k >= 0 && packed[k].End() == e.Off {
+			packed[k].Len += e.Len
+		} else {
+			packed = append(packed, posix.Extent{Off: e.Off, Len: e.Len, From: from, Slice: s})
+		}
+		from += e.Len
+	}
+	return packed
+}
+
+// Repack puts s, which holds the bytes of the extents old one after the other,
+// in their place, if they are all still there: done says so. The file does not
+// change by it: who has an older layout reads on for Config.FreedAge, and asks
+// anew after that.
+func (t *Tree) Repack(ctx context.Context, ino posix.Ino, old []posix.Extent, s posix.Slice) (done bool, err error) {
+	if len(old) == 0 {
+		return false, nil
+	}
+	_, err = t.As(posix.Cred{Super: true}).run(ctx, func(x *txn) error {
+		done = false
+		n, err := x.inode(ino)
+		if err == posix.ESTALE {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var now []posix.Extent
+		if err := x.extents(ino, old[0].Off, old[len(old)-1].End(), func(e posix.Extent) bool { now = append(now, e); return true }); err != nil {
+			return err
+		}
+		for _, e := range old {
+			if !slices.Contains(now, e) {
+				return nil
+			}
+		}
+		for _, e := range old {
+			if err := x.cut(n, e, e.Off, e.End()); err != nil {
+				return err
+			}
+		}
+		for _, e := range Pack(old, s) {
+			if _, err := x.slice(e.Slice); err != nil {
+				return err
+			}
+			x.put(n, e)
+		}
+		n.dirty, done, x.ragged = true, true, 0
+		return nil
+	})
+	return done, wrap("compact", err)
+}
+
+// Retry puts ino on the list again: not all of it was looked at.
+func (t *Tree) Retry(ino posix.Ino) { t.ragged.note(ino, time.Time{}) }
