@@ -126,3 +126,76 @@ func benchDirectory(b *testing.B, v View, n int) {
 		}
 	})
 }
+
+// BenchmarkNames says what giving, changing and taking names costs, with the
+// records that tell where an inode is named.
+func BenchmarkNames(b *testing.B) {
+	for _, e := range []struct {
+		name string
+		open func(*testing.B) engine.Engine
+	}{
+		{"mem", func(*testing.B) engine.Engine { return mem.New() }},
+		{"pebble", func(b *testing.B) engine.Engine {
+			e, err := pebble.Open(pebble.Config{Dir: b.TempDir()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			return e
+		}},
+	} {
+		b.Run(e.name, func(b *testing.B) {
+			eng := e.open(b)
+			defer eng.Close()
+			tr, err := Open(context.Background(), Config{Engine: eng})
+			if err != nil {
+				b.Fatal(err)
+			}
+			benchNames(b, tr.As(super).In(1))
+		})
+	}
+}
+
+func benchNames(b *testing.B, v View) {
+	ctx := context.Background()
+	var dirs [2]posix.Ino
+	for i := range dirs {
+		d, err := v.Mkdir(ctx, 1, fmt.Sprint("d", i), 0o755, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		dirs[i] = d.Ino
+	}
+	try := func(err error) {
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	made, renamed, gone := 0, 0, 0
+	b.Run("create", func(b *testing.B) {
+		for b.Loop() {
+			made++
+			_, err := v.Mknod(ctx, dirs[0], fmt.Sprint("f", made), 0o644, 0, 0)
+			try(err)
+		}
+	})
+	b.Run("rename", func(b *testing.B) {
+		for b.Loop() {
+			i := renamed % made
+			from := renamed / made % 2
+			renamed++
+			try(v.Rename(ctx, dirs[from], fmt.Sprint("f", i+1), dirs[1-from], fmt.Sprint("f", i+1), 0))
+		}
+	})
+	b.Run("unlink", func(b *testing.B) {
+		b.StopTimer()
+		for i := range b.N {
+			_, err := v.Mknod(ctx, 1, fmt.Sprint("g", gone+i), 0o644, 0, 0)
+			try(err)
+		}
+		b.StartTimer()
+		for range b.N {
+			try(v.Unlink(ctx, 1, fmt.Sprint("g", gone)))
+			gone++
+		}
+	})
+}

@@ -186,12 +186,11 @@ func (x *txn) create(d *inode, name string, ino posix.Ino, mode, umask posix.Mod
 		return nil, err
 	}
 	if n.Mode.IsDir() {
-		n.Nlink, n.parent = 2, d.Ino
+		n.Nlink = 2
 		d.Nlink++
 	}
-	x.name(d, name, n)
 	x.toldEntry(0, d, name, n)
-	return n, nil
+	return n, x.name(d, name, n)
 }
 
 // born makes inode ino like as, with the rights that d hands down.
@@ -210,20 +209,26 @@ func (x *txn) born(d *inode, ino posix.Ino, mode, umask posix.Mode, as inode) (*
 	return n, x.addFile(ino, +1)
 }
 
-// name puts an entry that is not there; d's link count is the caller's to set.
-func (x *txn) name(d *inode, name string, n *inode) {
-	x.tx.Put(entryKey(d.Ino, x.t.hash(name), name), entry{n.Ino, n.Mode.Type()}.encode())
+// name puts an entry that is not there. The link counts are the caller's to
+// set, n's before.
+func (x *txn) name(d *inode, name string, n *inode) error {
+	hash := x.t.hash(name)
+	x.tx.Put(entryKey(d.Ino, hash, name), entry{n.Ino, n.Mode.Type()}.encode())
 	d.Size++
 	d.Mtime = x.now
 	x.touch(d)
+	return x.placed(n, d.Ino, hash)
 }
 
-// unname takes away an entry that is there.
-func (x *txn) unname(d *inode, name string) {
-	x.tx.Delete(entryKey(d.Ino, x.t.hash(name), name))
+// unname takes away an entry of n that is there. The link counts are the
+// caller's to set, n's afterwards.
+func (x *txn) unname(d *inode, name string, n *inode) error {
+	hash := x.t.hash(name)
+	x.tx.Delete(entryKey(d.Ino, hash, name))
 	d.Size--
 	d.Mtime = x.now
 	x.touch(d)
+	return x.displaced(n, d.Ino, hash)
 }
 
 // Link answers ENOENT for an inode that lives on without a name, but for one
@@ -251,15 +256,20 @@ func (v View) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.
 		case n.Nlink >= posix.LinkMax:
 			return nil, posix.EMLINK
 		}
-		if n.Nlink == 0 {
+		switch n.Nlink {
+		case 0:
 			x.tx.Delete(orphanKey(ino))
+		case 1:
+			err = x.spread(n)
 		}
 		n.Nlink++
 		n.tmp = false
 		x.touch(n)
-		x.name(d, name, n)
 		x.toldEntry(ChangeAttr, d, name, n)
-		return n, nil
+		if err == nil {
+			err = x.name(d, name, n)
+		}
+		return n, err
 	})
 	return a, err
 }
@@ -277,7 +287,9 @@ func (v View) Unlink(ctx context.Context, dir posix.Ino, name string) error {
 		if err := v.mayRemove(d, n, false); err != nil {
 			return nil, err
 		}
-		x.unname(d, name)
+		if err := x.unname(d, name, n); err != nil {
+			return nil, err
+		}
 		return nil, x.unlinked(d, name, n)
 	})
 	return err
@@ -302,7 +314,9 @@ func (v View) Rmdir(ctx context.Context, dir posix.Ino, name string) error {
 		if err := x.empty(n); err != nil {
 			return nil, err
 		}
-		x.unname(d, name)
+		if err := x.unname(d, name, n); err != nil {
+			return nil, err
+		}
 		d.Nlink--
 		return nil, x.unlinked(d, name, n)
 	})
@@ -329,6 +343,9 @@ func (x *txn) unlinked(d *inode, name string, n *inode) error {
 	}
 	if n.Nlink > 0 {
 		x.toldEntry(ChangeAttr, d, name, n)
+		if n.Nlink == 1 {
+			return x.gather(n)
+		}
 		return nil
 	}
 	x.toldEntry(ChangeAttr|ChangeGone, d, name, n)

@@ -15,16 +15,18 @@ import (
 
 // formatVersion is that of the whole: keys and what they mean. Each record has
 // its own version beside it. Version 2 knows ACLs: a server that does not
-// would let in whom they keep out. Version 1 is read as it is.
-const formatVersion = 2
+// would let in whom they keep out. Since version 3 inodes know their places.
+// See upgrades.
+const formatVersion = 3
 
 // ErrFormat is the answer of Open to a store that this wardfs must not touch.
 var ErrFormat = errors.New("namespace: the store can't be used")
 
 // Open opens the namespace in cfg.Engine, and makes an empty one in an empty
-// engine. A store of a newer format, or with keys that are no namespace's, is
-// ErrFormat. A namespace that was there begins with a time of grace, in which
-// nothing without a name is deleted, until Recovered.
+// engine. One of an older format is upgraded first, however long it takes. A
+// store of a newer format, or with keys that are no namespace's, is ErrFormat.
+// A namespace that was there begins with a time of grace, in which nothing
+// without a name is deleted, until Recovered.
 func Open(ctx context.Context, cfg Config) (*Tree, error) {
 	t := &Tree{cfg: cfg.withDefaults(), eng: cfg.Engine, step: 4096}
 	t.log = t.cfg.Log
@@ -34,32 +36,34 @@ func Open(ctx context.Context, cfg Config) (*Tree, error) {
 		return nil, fmt.Errorf("namespace: random bytes: %w", err)
 	}
 	t.gen = uint64(binary.BigEndian.Uint32(seed[16:])) | 1
-	fresh := false
+	was := uint64(0)
 	err := t.eng.Update(ctx, func(tx engine.Tx) (err error) {
-		if fresh, err = isFresh(tx); fresh {
+		if was, err = formatOf(tx); err == nil && was == 0 {
 			t.format(tx, seed[:16])
-		} else if err == nil {
-			tx.Put(metaFormat, encodeCount(formatVersion))
 		}
 		return err
 	})
+	if err == nil && was > 0 {
+		err = t.upgrade(ctx)
+	}
 	if err == nil {
 		err = t.load(ctx)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open namespace: %w", err)
 	}
-	t.opens, t.locks = newOpens(!fresh), lock.New(lock.Config{})
+	t.dirs = newDirs()
+	t.opens, t.locks = newOpens(was > 0), lock.New(lock.Config{})
 	t.opens.linger, t.opens.now = t.cfg.Linger, t.cfg.Now
 	return t, nil
 }
 
-// isFresh reports whether the store is empty, or answers why it is no
+// formatOf answers the format of the store, 0 if it is empty, or why it is no
 // namespace for us.
-func isFresh(r engine.Reader) (bool, error) {
+func formatOf(r engine.Reader) (uint64, error) {
 	b, ok, err := r.Get(metaFormat)
 	if err != nil {
-		return false, err
+		return 0, err
 	}
 	if !ok {
 		other := false
@@ -70,17 +74,17 @@ func isFresh(r engine.Reader) (bool, error) {
 		if other && err == nil {
 			err = fmt.Errorf("%w: it holds something else than a namespace", ErrFormat)
 		}
-		return !other, err
+		return 0, err
 	}
 	v, n := binary.Uvarint(b)
 	switch {
 	case n <= 0 || v == 0:
-		return false, fmt.Errorf("%w: its format version is damaged", ErrFormat)
+		return 0, fmt.Errorf("%w: its format version is damaged", ErrFormat)
 	case v > formatVersion:
-		return false, fmt.Errorf("%w: it has format %d and this wardfs knows up to %d: use a newer wardfs",
+		return 0, fmt.Errorf("%w: it has format %d and this wardfs knows up to %d: use a newer wardfs",
 			ErrFormat, v, formatVersion)
 	}
-	return false, nil
+	return v, nil
 }
 
 // format makes the root and what else an empty namespace has.

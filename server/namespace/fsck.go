@@ -15,8 +15,9 @@ import (
 // Fsck reads the whole namespace in one snapshot and answers what is wrong
 // with it, one sentence each; none is well. It holds all inodes but no entries
 // in memory. What it checks: every record decodes; names name inodes, of the
-// type they say, in the place of their hash; link counts, sizes of directories
-// and ".." agree with the names; orphans are what has no name; extents lie in
+// type they say, in the place of their hash; link counts, sizes of directories,
+// ".." and what inodes know of where they are named agree with the names;
+// orphans are what has no name; extents lie in
 // their files without overlap and Alloc is their sum; slices are counted as
 // often as they are named, and queued only when they are not; ACLs are stored
 // once each, counted as often as inodes have them, and agree with the modes.
@@ -54,7 +55,7 @@ func (t *Tree) Fsck(ctx context.Context) ([]string, error) {
 // kinds are all there are, in the order in which they can be checked: names
 // after the inodes that they name, slices after extents, ACLs before who has
 // them.
-var kinds = []byte{keyMeta, keyList, keyListSum, keyInode, keyListUses, keyEntry, keyXattr, keyExtent, keyRef, keyFreed, keyOrphan, keyReply, keyFiles}
+var kinds = []byte{keyMeta, keyList, keyListSum, keyInode, keyListUses, keyEntry, keyLink, keyXattr, keyExtent, keyRef, keyFreed, keyOrphan, keyReply, keyFiles}
 
 // checked is an inode and what the other keys say of it.
 type checked struct {
@@ -62,6 +63,7 @@ type checked struct {
 	names, subdirs uint32
 	entries        uint64
 	up             posix.Ino // the directory that names it, of a directory
+	places         uint64    // a sum over where it is named, less one over where it says so
 	alloc, end     uint64    // of extents: bytes, and the end of the last
 	caps, orphan   bool
 }
@@ -84,8 +86,8 @@ func (c *checker) bad(format string, args ...any) {
 
 // key looks at one record. Kinds come in the order that Fsck gives them.
 func (c *checker) key(k, v []byte) {
-	least := map[byte]int{keyMeta: 2, keyInode: 9, keyEntry: 18, keyXattr: 10, keyExtent: 17, keyRef: 25, keyFreed: 25,
-		keyOrphan: 9, keyReply: 13, keyFiles: 2, keyList: 9, keyListSum: 33, keyListUses: 10}
+	least := map[byte]int{keyMeta: 2, keyInode: 9, keyEntry: entryName + 1, keyLink: 25, keyXattr: 10, keyExtent: 17,
+		keyRef: 25, keyFreed: 25, keyOrphan: 9, keyReply: 13, keyFiles: 2, keyList: 9, keyListSum: 33, keyListUses: 10}
 	if len(k) < least[k[0]] {
 		c.bad("key %q is cut short", k)
 		return
@@ -98,7 +100,9 @@ func (c *checker) key(k, v []byte) {
 	case keyInode:
 		c.inode(posix.Ino(first(k)), v)
 	case keyEntry:
-		c.entry(posix.Ino(first(k)), second(k), string(k[17:]), v)
+		c.entry(posix.Ino(first(k)), second(k), string(k[entryName:]), v)
+	case keyLink:
+		c.link(posix.Ino(first(k)), posix.Ino(second(k)), third(k), v)
 	case keyXattr:
 		c.xattr(posix.Ino(first(k)), string(k[9:]))
 	case keyExtent:
@@ -149,11 +153,14 @@ func (c *checker) inode(ino posix.Ino, v []byte) {
 		return
 	}
 	c.nodes[ino] = &checked{inode: n}
+	if n.place != 0 {
+		c.nodes[ino].places -= mix(n.parent, n.place)
+	}
 	c.files[ino%fileStripes]++
 	if uint64(ino) >= c.bound {
 		c.bad("inode %d is not below the numbers given away, %d", ino, c.bound)
 	}
-	if n.Mode.IsDir() == (n.parent == 0) || n.Mode.IsLink() == (n.target == "") {
+	if n.Mode.IsDir() && n.parent == 0 || n.Mode.IsLink() == (n.target == "") {
 		c.bad("inode %d of mode %o has parent %d and target %q", ino, n.Mode, n.parent, n.target)
 	}
 	c.acls(n)
@@ -182,9 +189,33 @@ func (c *checker) entry(dir posix.Ino, hash uint64, name string, v []byte) {
 	}
 	d.entries++
 	n.names++
+	n.places += mix(dir, hash)
 	if n.Mode.IsDir() {
 		d.subdirs++
 		n.up = dir
+	}
+}
+
+// mix makes one number of where a name is, so that sums of them differ where
+// the places do.
+func mix(dir posix.Ino, hash uint64) uint64 {
+	x := (uint64(dir) + 1) * 0x9e3779b97f4a7c15
+	x = (x ^ x>>29 ^ hash) * 0xbf58476d1ce4e5b9
+	return x ^ x>>32
+}
+
+func (c *checker) link(ino, dir posix.Ino, hash uint64, v []byte) {
+	names, n := binary.Uvarint(v)
+	switch node := c.nodes[ino]; {
+	case n != len(v) || names == 0:
+		c.bad("link of inode %d in directory %d is damaged", ino, dir)
+	case node == nil:
+		c.bad("link of inode %d, which is not there", ino)
+	default:
+		node.places -= names * mix(dir, hash)
+		if node.Nlink < 2 || node.Mode.IsDir() {
+			c.bad("link of inode %d, which has its place in its record", ino)
+		}
 	}
 }
 
@@ -295,6 +326,9 @@ func (c *checker) node(n *checked) {
 	}
 	if n.Alloc != n.alloc {
 		c.bad("%s has %d bytes, says %d", what, n.alloc, n.Alloc)
+	}
+	if n.places != 0 {
+		c.bad("%s does not know where it is named", what)
 	}
 	if !n.Mode.IsDir() {
 		if n.Nlink != n.names {

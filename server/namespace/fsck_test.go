@@ -14,20 +14,10 @@ import (
 // Each kind of damage is found, and named.
 func TestFsckFinds(t *testing.T) {
 	id := posix.Slice{File: 3, ID: posix.SliceID{1}, Len: 100}
-	edit := func(f func(*inode)) func(*testing.T, engine.Tx, *Tree, posix.Ino) {
-		return func(t *testing.T, tx engine.Tx, _ *Tree, ino posix.Ino) {
-			b, _, err := tx.Get(inodeKey(ino))
-			ok(t, err)
-			n, err := decodeInode(ino, b)
-			ok(t, err)
-			f(n)
-			tx.Put(inodeKey(ino), n.encode())
-		}
-	}
 	for _, c := range []struct {
 		want string
 		ino  posix.Ino // 2 is a directory, 3 a file in it
-		do   func(*testing.T, engine.Tx, *Tree, posix.Ino)
+		do   damage
 	}{
 		{"has 1 names, says 2", 3, edit(func(n *inode) { n.Nlink = 2 })},
 		{"1 names and 3 links", 2, edit(func(n *inode) { n.Nlink = 3 })},
@@ -38,7 +28,6 @@ func TestFsckFinds(t *testing.T) {
 		{"ends after its size", 3, edit(func(n *inode) { n.Size = 50 })},
 		{"orphan is false", 3, edit(func(n *inode) { n.Nlink = 0 })},
 		{"security.capability: false, says true", 3, edit(func(n *inode) { n.caps = true })},
-		{"has parent 5", 3, edit(func(n *inode) { n.parent = 5 })},
 		{"not below the numbers given away", 1 << 50, func(_ *testing.T, tx engine.Tx, _ *Tree, ino posix.Ino) {
 			tx.Put(inodeKey(ino), (&inode{}).encode())
 		}},
@@ -97,28 +86,67 @@ func TestFsckFinds(t *testing.T) {
 		{"no known kind", 0, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) { tx.Put([]byte("zebra"), nil) }},
 		{"cut short", 0, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) { tx.Put([]byte("i1"), nil) }},
 	} {
-		tr := open(t, mem.New(), Config{})
-		v := tr.As(super).In(1)
-		d, err := v.Mkdir(t.Context(), 1, "d", 0o755, 0)
+		finds(t, c.want, c.ino, c.do)
+	}
+}
+
+// damage does something to inode ino of a tree.
+type damage func(t *testing.T, tx engine.Tx, tr *Tree, ino posix.Ino)
+
+// edit is the damage of a record that is well formed.
+func edit(f func(*inode)) damage {
+	return func(t *testing.T, tx engine.Tx, _ *Tree, ino posix.Ino) {
+		b, _, err := tx.Get(inodeKey(ino))
 		ok(t, err)
-		o, err := v.Create(t.Context(), d.Ino, "f", 0o644, 0, 1, posix.OpenWrite)
+		n, err := decodeInode(ino, b)
 		ok(t, err)
-		if d.Ino != 2 || o.Attr.Ino != 3 {
-			t.Fatalf("inodes %d and %d: the table is for 2 and 3", d.Ino, o.Attr.Ino)
-		}
-		write(t, v, 1, 3, 1, 0, 100)
-		ok(t, v.Setxattr(t.Context(), 3, acl.XattrAccess, acl.EncodeXattr(someACL()), 0))
-		well(t, tr)
-		ok(t, tr.eng.Update(t.Context(), func(tx engine.Tx) error {
-			c.do(t, tx, tr, c.ino)
-			return nil
-		}))
-		found, err := tr.Fsck(t.Context())
-		ok(t, err)
-		if !strings.Contains(fmt.Sprint(found), c.want) {
-			t.Errorf("found %q, want %q", found, c.want)
+		f(n)
+		tx.Put(inodeKey(ino), n.encode())
+	}
+}
+
+// finds expects that Fsck finds want once do has damaged a tree in which 2 is
+// a directory and 3 a file in it.
+func finds(t *testing.T, want string, ino posix.Ino, do damage) {
+	t.Helper()
+	tr := open(t, mem.New(), Config{})
+	v := tr.As(super).In(1)
+	d, err := v.Mkdir(t.Context(), 1, "d", 0o755, 0)
+	ok(t, err)
+	o, err := v.Create(t.Context(), d.Ino, "f", 0o644, 0, 1, posix.OpenWrite)
+	ok(t, err)
+	if d.Ino != 2 || o.Attr.Ino != 3 {
+		t.Fatalf("inodes %d and %d: the table is for 2 and 3", d.Ino, o.Attr.Ino)
+	}
+	write(t, v, 1, 3, 1, 0, 100)
+	ok(t, v.Setxattr(t.Context(), 3, acl.XattrAccess, acl.EncodeXattr(someACL()), 0))
+	well(t, tr)
+	ok(t, tr.eng.Update(t.Context(), func(tx engine.Tx) error {
+		do(t, tx, tr, ino)
+		return nil
+	}))
+	found, err := tr.Fsck(t.Context())
+	ok(t, err)
+	if !strings.Contains(fmt.Sprint(found), want) {
+		t.Errorf("found %q, want %q", found, want)
+	}
+}
+
+// Each kind of damage to what inodes know of their places.
+func TestFsckFindsPlaces(t *testing.T) {
+	link := func(names uint64) damage {
+		return func(_ *testing.T, tx engine.Tx, _ *Tree, ino posix.Ino) {
+			tx.Put(linkKey(ino, 2, 77), encodeCount(names))
 		}
 	}
+	lost := func(ino posix.Ino) string { return fmt.Sprintf("inode %d does not know where it is named", ino) }
+	finds(t, lost(3), 3, edit(func(n *inode) { n.parent = 5 }))
+	finds(t, lost(3), 3, edit(func(n *inode) { n.parent, n.place = 0, 0 }))
+	finds(t, lost(2), 2, edit(func(n *inode) { n.place++ }))
+	finds(t, lost(3), 3, link(1))
+	finds(t, "has its place in its record", 3, link(1))
+	finds(t, "link of inode 9, which is not there", 9, link(1))
+	finds(t, "in directory 2 is damaged", 3, link(0))
 }
 
 // A damaged record is EIO to who meets it, never a panic.

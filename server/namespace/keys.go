@@ -21,6 +21,7 @@ import (
 //	'r' file:8 slice:16             how many extents name the slice
 //	'g' file:8 slice:16             a slice that no extent names any more
 //	'o' ino:8                       an inode without a name
+//	'p' ino:8 dir:8 hash:8          how many names of ino, which has several, are at that place
 //	'q' session:8 slot:4            the last change that the slot made
 //	'n' stripe:1                    how many inodes there are whose number mod 64 is stripe
 //	'a' list:8                      an interned ACL
@@ -39,6 +40,7 @@ const (
 	keyRef    = 'r'
 	keyFreed  = 'g'
 	keyOrphan = 'o'
+	keyLink   = 'p'
 	keyReply  = 'q'
 	keyFiles  = 'n'
 
@@ -53,6 +55,7 @@ var (
 	metaHash   = []byte("mhash")   // 16 random bytes: the key of hashName
 	metaIno    = []byte("mino")    // every number below was or may have been given away
 	metaList   = []byte("macl")    // as many ACLs were interned: the last one's number
+	metaSteps  = []byte("msteps")  // the last entry that an upgrade under way has seen
 )
 
 func key8(kind byte, a uint64) []byte {
@@ -83,6 +86,12 @@ func extentKey(ino posix.Ino, end uint64) []byte {
 
 func extentsAfter(ino posix.Ino, off uint64) []byte { return extentKey(ino, off+1) }
 
+// linkKey is that of a name of ino which is in dir at hash.
+func linkKey(ino, dir posix.Ino, hash uint64) []byte {
+	b := binary.BigEndian.AppendUint64(key8(keyLink, uint64(ino)), uint64(dir))
+	return binary.BigEndian.AppendUint64(b, hash)
+}
+
 func sliceKey(kind byte, s posix.Slice) []byte {
 	return append(key8(kind, uint64(s.File)), s.ID[:]...)
 }
@@ -110,9 +119,13 @@ func replyKey(s SessionID, slot uint32) []byte {
 	return binary.BigEndian.AppendUint32(key8(keyReply, uint64(s)), slot)
 }
 
-// first and second read the numbers that follow the kind in a key.
+// first, second and third read the numbers that follow the kind in a key.
 func first(key []byte) uint64  { return binary.BigEndian.Uint64(key[1:]) }
 func second(key []byte) uint64 { return binary.BigEndian.Uint64(key[9:]) }
+func third(key []byte) uint64  { return binary.BigEndian.Uint64(key[17:]) }
+
+// entryName is where the name begins in the key of an entry.
+const entryName = 17
 
 // The cookies of the two dots, which are in no key, and the least of a name.
 const (

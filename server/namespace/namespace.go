@@ -111,6 +111,7 @@ type Tree struct {
 	gen    uint64                   // Attr.Gen of inodes made by this run
 	inos   inos
 	opens  opens
+	dirs   dirs
 	locks  *lock.Table
 	atimes atimes
 	acls   aclCache

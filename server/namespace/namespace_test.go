@@ -129,7 +129,7 @@ func TestOpenRefuses(t *testing.T) {
 		want string
 		put  map[string]string
 	}{
-		{"format 3 and this wardfs knows up to 2", map[string]string{"mformat": "\x03"}},
+		{"format 4 and this wardfs knows up to 3", map[string]string{"mformat": "\x04"}},
 		{"format 300 and", map[string]string{"mformat": "\xac\x02"}},
 		{"format version is damaged", map[string]string{"mformat": ""}},
 		{"format version is damaged", map[string]string{"mformat": "\x00"}},

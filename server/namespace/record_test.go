@@ -69,6 +69,7 @@ func records() []record {
 	dev.Mode, dev.Rdev, dev.Nlink = posix.TypeBlock|0o600, 0xfff00, 1
 	share := &inode{origins: []posix.Ino{3, 300}}
 	share.Mode, share.Nlink = posix.TypeReg|0o644, 1
+	named := &inode{Attr: file.Attr, parent: 300, place: 1<<hashBits - 1}
 	tmp := &inode{tmp: true}
 	tmp.Mode = posix.TypeReg | 0o600
 	most := &inode{parent: math.MaxUint64, acl: math.MaxUint32, defACL: math.MaxUint32, target: "t", caps: true}
@@ -77,7 +78,7 @@ func records() []record {
 		Rdev: math.MaxUint32, Size: math.MaxUint64, Alloc: math.MaxUint64, Change: math.MaxUint64,
 		Atime: posix.Time{Sec: math.MinInt64, Nsec: 999999999}, Mtime: posix.Time{Sec: math.MaxInt64},
 	}
-	more := &inode{Attr: most.Attr, parent: most.parent, acl: most.acl, defACL: most.defACL, tmp: true, origins: []posix.Ino{1, math.MaxUint64}}
+	more := &inode{Attr: most.Attr, parent: most.parent, acl: most.acl, defACL: most.defACL, tmp: true, origins: []posix.Ino{1, math.MaxUint64}, place: math.MaxUint64}
 	x := posix.Extent{Off: 1<<20 - 4096, Len: 4096, From: 100, Slice: posix.Slice{File: 7, ID: id, Len: 1 << 20}}
 	return []record{
 		{"inode of a file", file.encode(), inodeAgain},
@@ -86,6 +87,7 @@ func records() []record {
 		{"inode of a device with capabilities", dev.encode(), inodeAgain},
 		{"inode of a file that shares", share.encode(), inodeAgain},
 		{"inode of a file without a name", tmp.encode(), inodeAgain},
+		{"inode of a file that knows its place", named.encode(), inodeAgain},
 		{"inode of nothing", (&inode{}).encode(), inodeAgain},
 		{"inode of the most", most.encode(), inodeAgain},
 		{"inode of the most, with origins", more.encode(), inodeAgain},
@@ -115,7 +117,7 @@ func TestGolden(t *testing.T) {
 	}{
 		{"key of an inode", inodeKey(7)}, {"key of an entry", entryKey(1, 0x123, "name")}, {"key of an xattr", xattrKey(7, "user.a")},
 		{"key of an extent", extentKey(7, 1<<20)}, {"key of a ref", sliceKey(keyRef, id)}, {"key of a freed slice", sliceKey(keyFreed, id)},
-		{"key of an orphan", orphanKey(7)}, {"key of a reply", replyKey(3, 4)}, {"key of a stripe", filesKey(130)},
+		{"key of an orphan", orphanKey(7)}, {"key of a link", linkKey(7, 300, 0x123)}, {"key of a reply", replyKey(3, 4)}, {"key of a stripe", filesKey(130)},
 		{"key of an ACL", listKey(300)}, {"key of an ACL's sum", listSumKey(someACL())}, {"key of an ACL's uses", listUsesKey(300, 130)},
 		{"hash of a name", entriesFrom(1, hashName(1, 2)("name"))},
 	} {

@@ -31,8 +31,7 @@ func (v View) Rename(ctx context.Context, from posix.Ino, name string, to posix.
 			return nil, err
 		}
 		if r.exchange {
-			r.swap()
-			return nil, nil
+			return nil, r.swap()
 		}
 		return nil, r.move()
 	})
@@ -162,12 +161,16 @@ func (r *rename) move() error {
 	if isDir && r.t == nil && r.fd != r.td && r.td.Nlink >= posix.LinkMax {
 		return posix.EMLINK
 	}
-	r.unname(r.fd, r.name)
+	if err := r.unname(r.fd, r.name, r.s); err != nil {
+		return err
+	}
 	if isDir {
 		r.fd.Nlink--
 	}
 	if r.t != nil {
-		r.unname(r.td, r.newName)
+		if err := r.unname(r.td, r.newName, r.t); err != nil {
+			return err
+		}
 		if isDir {
 			r.td.Nlink--
 		}
@@ -175,34 +178,39 @@ func (r *rename) move() error {
 			return err
 		}
 	}
-	r.settle(r.td, r.newName, r.s)
+	if err := r.settle(r.td, r.newName, r.s); err != nil {
+		return err
+	}
 	r.toldEntry(0, r.fd, r.name, r.s)
 	return nil
 }
 
 // swap exchanges two names, of whatever kinds.
-func (r *rename) swap() {
+func (r *rename) swap() error {
 	for _, x := range []struct {
 		d    *inode
 		name string
 		n    *inode
 	}{{r.fd, r.name, r.s}, {r.td, r.newName, r.t}} {
-		r.unname(x.d, x.name)
+		if err := r.unname(x.d, x.name, x.n); err != nil {
+			return err
+		}
 		if x.n.Mode.IsDir() {
 			x.d.Nlink--
 		}
 	}
-	r.settle(r.td, r.newName, r.s)
-	r.settle(r.fd, r.name, r.t)
+	if err := r.settle(r.td, r.newName, r.s); err != nil {
+		return err
+	}
+	return r.settle(r.fd, r.name, r.t)
 }
 
 // settle names n in d, as its new parent.
-func (r *rename) settle(d *inode, name string, n *inode) {
+func (r *rename) settle(d *inode, name string, n *inode) error {
 	if n.Mode.IsDir() {
 		d.Nlink++
-		n.parent = d.Ino
 	}
 	r.touch(n)
-	r.txn.name(d, name, n)
 	r.toldEntry(ChangeAttr, d, name, n)
+	return r.txn.name(d, name, n)
 }

@@ -60,12 +60,13 @@ type txn struct {
 	refs    map[sliceName]*slice
 	changes []Change
 	doomed  []posix.Ino
-	made    int        // inodes
-	erased  int        // inodes
-	ragged  posix.Ino  // the file whose extents may be worth compacting
-	answer  posix.Attr // what the operation answers
-	bytes   uint64     // likewise, of a copy
-	again   bool       // it had been applied before
+	moved   []posix.Ino // directories: see dirs
+	made    int         // inodes
+	erased  int         // inodes
+	ragged  posix.Ino   // the file whose extents may be worth compacting
+	answer  posix.Attr  // what the operation answers
+	bytes   uint64      // likewise, of a copy
+	again   bool        // it had been applied before
 }
 
 // view runs f over a snapshot and gives errors their op.
@@ -150,12 +151,16 @@ func (v View) run(ctx context.Context, f func(*txn) error) (*txn, error) {
 	return x, nil
 }
 
-// spare lets those be opened again that the transaction was about to delete.
+// spare lets those be opened again that the transaction was about to delete,
+// and those be remembered that it was about to move.
 func (x *txn) spare() {
 	for _, ino := range x.doomed {
 		x.t.opens.spare(ino)
 	}
-	x.doomed = nil
+	for _, dir := range x.moved {
+		x.t.dirs.moved(dir)
+	}
+	x.doomed, x.moved = nil, nil
 }
 
 // flush writes back what was changed in memory.
