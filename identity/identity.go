@@ -15,6 +15,7 @@ import (
 // The mechanisms of the handshake.
 const (
 	Simple = "SIMPLE" // a stated name; nothing is proven
+	OIDC   = "OIDC"   // a signed token (JWT) of an issuer
 	X509   = "X509"   // the certificate that the client showed in the TLS handshake
 )
 

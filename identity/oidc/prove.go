@@ -1,0 +1,125 @@
+package oidc
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wardfs/wardfs/identity"
+)
+
+// Source answers a token that is good now. It is asked for each handshake and
+// is safe for concurrent use.
+type Source func(ctx context.Context) (token string, err error)
+
+// Prover shows a token.
+type Prover struct{ Token Source }
+
+// Mechanism is OIDC.
+func (Prover) Mechanism() string { return identity.OIDC }
+
+// Prove answers the token. It is for the server alone: the channel must be one
+// whose certificate was verified.
+func (p Prover) Prove(ctx context.Context, c identity.Channel) ([]byte, error) {
+	if len(c.TLS.VerifiedChains) == 0 {
+		return nil, errors.New("oidc: a token is shown to a server whose certificate was verified, and to no other")
+	}
+	t, err := p.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if t = strings.TrimSpace(t); t == "" || len(t) > MaxToken {
+		return nil, fmt.Errorf("oidc: a token of %d bytes: it has 1 to %d", len(t), MaxToken)
+	}
+	return []byte(t), nil
+}
+
+// File reads the token anew each time, as Kubernetes writes it anew.
+func File(path string) Source {
+	return func(context.Context) (string, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return "", fmt.Errorf("oidc: the token: %w", err)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(io.LimitReader(f, MaxToken+2))
+		if err != nil {
+			return "", fmt.Errorf("oidc: the token: %w", err)
+		}
+		return string(b), nil
+	}
+}
+
+// execTimeout is how long a plugin may take: it may ask the user something.
+const execTimeout = 2 * time.Minute
+
+// Exec runs a plugin that prints an ExecCredential of
+// client.authentication.k8s.io/v1, as kubectl's do, and asks it again half a
+// minute before its token expires. env is the plugin's whole environment.
+func Exec(command []string, env []string, now func() time.Time) Source {
+	var mu sync.Mutex
+	var token string
+	var until time.Time
+	return func(ctx context.Context) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if token != "" && now().Before(until.Add(-30*time.Second)) {
+			return token, nil
+		}
+		t, exp, err := run(ctx, command, env)
+		if err != nil {
+			return "", err
+		}
+		token, until = t, exp
+		return t, nil
+	}
+}
+
+func run(ctx context.Context, command, env []string) (token string, expires time.Time, err error) {
+	if len(command) == 0 {
+		return "", time.Time{}, errors.New("oidc: no plugin is named")
+	}
+	ctx, cancel := context.WithTimeout(ctx, execTimeout)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = append(env, `KUBERNETES_EXEC_INFO={"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":false}}`)
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	cmd.WaitDelay = time.Second
+	if err := cmd.Run(); err != nil {
+		line, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
+		return "", time.Time{}, fmt.Errorf("oidc: the plugin %s: %w: %s", command[0], err, clip(line))
+	}
+	return parseCredential(out.Bytes())
+}
+
+// parseCredential reads what a plugin printed. One without an expiry is good
+// for one handshake.
+func parseCredential(b []byte) (token string, expires time.Time, err error) {
+	var c struct {
+		APIVersion string `json:"apiVersion"`
+		Kind       string `json:"kind"`
+		Status     struct {
+			Token   string    `json:"token"`
+			Expires time.Time `json:"expirationTimestamp"`
+		} `json:"status"`
+	}
+	if err := json.Unmarshal(b, &c); err != nil || c.Kind != "ExecCredential" {
+		return "", time.Time{}, errors.New("oidc: the plugin printed no ExecCredential")
+	}
+	if !strings.HasPrefix(c.APIVersion, "client.authentication.k8s.io/v1") {
+		return "", time.Time{}, fmt.Errorf("oidc: the plugin speaks %q, not client.authentication.k8s.io/v1", clip(c.APIVersion))
+	}
+	if c.Status.Token == "" {
+		return "", time.Time{}, errors.New("oidc: the plugin gave no token")
+	}
+	return c.Status.Token, c.Status.Expires, nil
+}
