@@ -138,7 +138,7 @@ func TestConfigFill(t *testing.T) {
 		t.Errorf("switched off: %+v", o)
 	}
 	o = Config{Options: Options{NoDefaultPermissions: true, EntryTimeout: time.Hour, NegativeTimeout: time.Hour}}.fill().Options
-	if o.AttrTimeout != 0 || o.EntryTimeout != 0 || o.NegativeTimeout != 0 {
-		t.Errorf("without default_permissions names are cached: %+v", o)
+	if o.AttrTimeout != 0 || o.EntryTimeout != 0 || o.NegativeTimeout != 0 || !o.NoDev {
+		t.Errorf("without default_permissions names are cached, or devices open: %+v", o)
 	}
 }

@@ -21,11 +21,10 @@ func (s *server) Create(cancel <-chan struct{}, in *raw.CreateIn, name string, o
 		if err != nil {
 			return err
 		}
-		if in.OpenFlags&raw.OPEN_KILL_SUIDGID != 0 {
-			a = s.killPriv(ctx, ns, h, a)
-		}
-		if a.Ctime == a.Btime { // nothing has happened to it yet
+		if a.Ctime == a.Btime { // nothing has happened to it yet, and O_TRUNC has cut nothing
 			s.bare.add(a.Ino)
+		} else if in.OpenFlags&raw.OPEN_KILL_SUIDGID != 0 {
+			a = s.killPriv(ctx, ns, h, a)
 		}
 		s.entry(a, &out.EntryOut)
 		s.opened(h, in.Flags, &out.OpenOut)

@@ -72,9 +72,10 @@ type Options struct {
 	NoAtime  bool // noatime
 	NonEmpty bool // mount over a directory that has entries
 
-	// NoDefaultPermissions (permissions=server) leaves the judging to the server alone. Names
-	// that one user looked up must then not be walked by another, so the
-	// timeouts below count as none.
+	// NoDefaultPermissions (permissions=server) leaves the judging to the
+	// server alone. Names that one user looked up must then not be walked by
+	// another, so the timeouts below count as none. The kernel opens devices,
+	// fifos and sockets without asking anyone, so that NoDev is on.
 	NoDefaultPermissions bool
 
 	MaxWrite int // bytes of one read or write request; 0 is 1 MiB
@@ -130,6 +131,7 @@ func (c Config) fill() Config {
 	o.NegativeTimeout = max(o.NegativeTimeout, 0)
 	if o.NoDefaultPermissions {
 		o.AttrTimeout, o.EntryTimeout, o.NegativeTimeout = 0, 0, 0
+		o.NoDev = true
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
