@@ -105,7 +105,7 @@ func Connect(ctx context.Context, c Config) (*Mount, error) {
 		Soft: c.Soft, Timeout: c.Timeout,
 	})
 	m.mu.Lock()
-	m.files = file.New(file.Config{Blocks: m.blocks, Memory: c.Memory, Log: c.Log})
+	m.files = file.New(file.Config{Blocks: m.blocks, Memory: c.Memory, Inline: m.session.Inline, Log: c.Log})
 	m.mu.Unlock()
 	return m, nil
 }

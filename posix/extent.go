@@ -14,6 +14,10 @@ const (
 	// BlockMax is what a stored block may have: a sealed one is longer than
 	// its plaintext by the tags of its segments.
 	BlockMax = BlockSize + BlockSize/32
+
+	// InlineMax is how much a Commit may bring by itself, sealed: 64 KiB of
+	// plaintext. Beyond it writing bytes twice costs more than a second sync.
+	InlineMax = 64<<10 + 64<<10/32
 )
 
 // SliceID names a slice. It is random, so that no two clients need to talk to

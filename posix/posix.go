@@ -241,6 +241,16 @@ type Commit struct {
 	// becomes at least the end of the last byte.
 	Extents []Extent
 	Mtime   Time // when the caller wrote, by the client's clock; zero means now
+	// Inline are the bytes of slices that Extents name for the first time and
+	// that are small: they come with the commit and need not be put before.
+	// InlineMax bounds their sum (E2BIG). They are the tree's until it answers.
+	Inline []Inline
+}
+
+// Inline is the one block of a small slice, as it is to be stored.
+type Inline struct {
+	Slice SliceID
+	Data  []byte
 }
 
 // Namespace is a tree of inodes as one caller sees it: what the kernel asks of

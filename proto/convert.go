@@ -110,12 +110,24 @@ func FromOpened(m *Opened) (posix.Opened, posix.Errno) {
 }
 
 func ToCommit(h posix.Handle, c posix.Commit) *Commit {
-	return &Commit{Handle: uint64(h), Extents: ToExtents(c.Extents), Mtime: ToTime(c.Mtime)}
+	m := &Commit{Handle: uint64(h), Extents: ToExtents(c.Extents), Mtime: ToTime(c.Mtime)}
+	for _, b := range c.Inline {
+		m.Inline = append(m.Inline, &Inline{Slice: append([]byte(nil), b.Slice[:]...), Data: b.Data})
+	}
+	return m
 }
 
 func FromCommit(m *Commit) (posix.Handle, posix.Commit, posix.Errno) {
 	es, errno := FromExtents(m.GetExtents())
-	return posix.Handle(m.GetHandle()), posix.Commit{Extents: es, Mtime: FromTime(m.GetMtime())}, errno
+	c := posix.Commit{Extents: es, Mtime: FromTime(m.GetMtime())}
+	for _, b := range m.GetInline() {
+		id, bad := FromSlice(b.GetSlice())
+		if bad != 0 {
+			errno = bad
+		}
+		c.Inline = append(c.Inline, posix.Inline{Slice: id, Data: b.GetData()})
+	}
+	return posix.Handle(m.GetHandle()), c, errno
 }
 
 func ToDirents(ds []posix.Dirent) []*Dirent {

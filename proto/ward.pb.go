@@ -75,7 +75,7 @@ func (x BlockHeader_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BlockHeader_Op.Descriptor instead.
 func (BlockHeader_Op) EnumDescriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{47, 0}
+	return file_ward_proto_rawDescGZIP(), []int{48, 0}
 }
 
 // ToServer is one message of the client on the session's stream.
@@ -424,6 +424,7 @@ type Welcome struct {
 	Errno         uint32                 `protobuf:"varint,10,opt,name=errno,proto3" json:"errno,omitempty"`                         // refused, and message says why and what to do
 	Message       string                 `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`
 	Release       string                 `protobuf:"bytes,12,opt,name=release,proto3" json:"release,omitempty"`
+	InlineMax     uint32                 `protobuf:"varint,13,opt,name=inline_max,json=inlineMax,proto3" json:"inline_max,omitempty"` // bytes that a Commit may bring by itself; 0: none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -540,6 +541,13 @@ func (x *Welcome) GetRelease() string {
 		return x.Release
 	}
 	return ""
+}
+
+func (x *Welcome) GetInlineMax() uint32 {
+	if x != nil {
+		return x.InlineMax
+	}
+	return 0
 }
 
 type Cancel struct {
@@ -2743,6 +2751,7 @@ type Commit struct {
 	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
 	Extents       []*Extent              `protobuf:"bytes,2,rep,name=extents,proto3" json:"extents,omitempty"`
 	Mtime         *Time                  `protobuf:"bytes,3,opt,name=mtime,proto3" json:"mtime,omitempty"`
+	Inline        []*Inline              `protobuf:"bytes,4,rep,name=inline,proto3" json:"inline,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2798,6 +2807,65 @@ func (x *Commit) GetMtime() *Time {
 	return nil
 }
 
+func (x *Commit) GetInline() []*Inline {
+	if x != nil {
+		return x.Inline
+	}
+	return nil
+}
+
+type Inline struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Slice         []byte                 `protobuf:"bytes,1,opt,name=slice,proto3" json:"slice,omitempty"`
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Inline) Reset() {
+	*x = Inline{}
+	mi := &file_ward_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Inline) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Inline) ProtoMessage() {}
+
+func (x *Inline) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Inline.ProtoReflect.Descriptor instead.
+func (*Inline) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *Inline) GetSlice() []byte {
+	if x != nil {
+		return x.Slice
+	}
+	return nil
+}
+
+func (x *Inline) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 type Xattr struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ino           uint64                 `protobuf:"varint,1,opt,name=ino,proto3" json:"ino,omitempty"`
@@ -2810,7 +2878,7 @@ type Xattr struct {
 
 func (x *Xattr) Reset() {
 	*x = Xattr{}
-	mi := &file_ward_proto_msgTypes[30]
+	mi := &file_ward_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2822,7 +2890,7 @@ func (x *Xattr) String() string {
 func (*Xattr) ProtoMessage() {}
 
 func (x *Xattr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[30]
+	mi := &file_ward_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2835,7 +2903,7 @@ func (x *Xattr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Xattr.ProtoReflect.Descriptor instead.
 func (*Xattr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{30}
+	return file_ward_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Xattr) GetIno() uint64 {
@@ -2875,7 +2943,7 @@ type Statfs struct {
 
 func (x *Statfs) Reset() {
 	*x = Statfs{}
-	mi := &file_ward_proto_msgTypes[31]
+	mi := &file_ward_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2887,7 +2955,7 @@ func (x *Statfs) String() string {
 func (*Statfs) ProtoMessage() {}
 
 func (x *Statfs) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[31]
+	mi := &file_ward_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2900,7 +2968,7 @@ func (x *Statfs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statfs.ProtoReflect.Descriptor instead.
 func (*Statfs) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{31}
+	return file_ward_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Statfs) GetIno() uint64 {
@@ -2921,7 +2989,7 @@ type Reclaim struct {
 
 func (x *Reclaim) Reset() {
 	*x = Reclaim{}
-	mi := &file_ward_proto_msgTypes[32]
+	mi := &file_ward_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3001,7 @@ func (x *Reclaim) String() string {
 func (*Reclaim) ProtoMessage() {}
 
 func (x *Reclaim) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[32]
+	mi := &file_ward_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3014,7 @@ func (x *Reclaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reclaim.ProtoReflect.Descriptor instead.
 func (*Reclaim) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{32}
+	return file_ward_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Reclaim) GetTicket() []byte {
@@ -2968,7 +3036,7 @@ type Allocate struct {
 
 func (x *Allocate) Reset() {
 	*x = Allocate{}
-	mi := &file_ward_proto_msgTypes[33]
+	mi := &file_ward_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3048,7 @@ func (x *Allocate) String() string {
 func (*Allocate) ProtoMessage() {}
 
 func (x *Allocate) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[33]
+	mi := &file_ward_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3061,7 @@ func (x *Allocate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allocate.ProtoReflect.Descriptor instead.
 func (*Allocate) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{33}
+	return file_ward_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Allocate) GetHandle() uint64 {
@@ -3037,7 +3105,7 @@ type CopyRange struct {
 
 func (x *CopyRange) Reset() {
 	*x = CopyRange{}
-	mi := &file_ward_proto_msgTypes[34]
+	mi := &file_ward_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3049,7 +3117,7 @@ func (x *CopyRange) String() string {
 func (*CopyRange) ProtoMessage() {}
 
 func (x *CopyRange) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[34]
+	mi := &file_ward_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3062,7 +3130,7 @@ func (x *CopyRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyRange.ProtoReflect.Descriptor instead.
 func (*CopyRange) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{34}
+	return file_ward_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *CopyRange) GetFrom() uint64 {
@@ -3113,7 +3181,7 @@ type Tmpfile struct {
 
 func (x *Tmpfile) Reset() {
 	*x = Tmpfile{}
-	mi := &file_ward_proto_msgTypes[35]
+	mi := &file_ward_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3125,7 +3193,7 @@ func (x *Tmpfile) String() string {
 func (*Tmpfile) ProtoMessage() {}
 
 func (x *Tmpfile) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[35]
+	mi := &file_ward_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3138,7 +3206,7 @@ func (x *Tmpfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tmpfile.ProtoReflect.Descriptor instead.
 func (*Tmpfile) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{35}
+	return file_ward_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Tmpfile) GetDir() uint64 {
@@ -3191,7 +3259,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_ward_proto_msgTypes[36]
+	mi := &file_ward_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3203,7 +3271,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[36]
+	mi := &file_ward_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3216,7 +3284,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{36}
+	return file_ward_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Lock) GetKind() uint32 {
@@ -3271,7 +3339,7 @@ type Getlk struct {
 
 func (x *Getlk) Reset() {
 	*x = Getlk{}
-	mi := &file_ward_proto_msgTypes[37]
+	mi := &file_ward_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3351,7 @@ func (x *Getlk) String() string {
 func (*Getlk) ProtoMessage() {}
 
 func (x *Getlk) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[37]
+	mi := &file_ward_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3364,7 @@ func (x *Getlk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Getlk.ProtoReflect.Descriptor instead.
 func (*Getlk) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{37}
+	return file_ward_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Getlk) GetIno() uint64 {
@@ -3324,7 +3392,7 @@ type Setlk struct {
 
 func (x *Setlk) Reset() {
 	*x = Setlk{}
-	mi := &file_ward_proto_msgTypes[38]
+	mi := &file_ward_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3336,7 +3404,7 @@ func (x *Setlk) String() string {
 func (*Setlk) ProtoMessage() {}
 
 func (x *Setlk) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[38]
+	mi := &file_ward_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3349,7 +3417,7 @@ func (x *Setlk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setlk.ProtoReflect.Descriptor instead.
 func (*Setlk) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{38}
+	return file_ward_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Setlk) GetIno() uint64 {
@@ -3384,7 +3452,7 @@ type Unlock struct {
 
 func (x *Unlock) Reset() {
 	*x = Unlock{}
-	mi := &file_ward_proto_msgTypes[39]
+	mi := &file_ward_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3396,7 +3464,7 @@ func (x *Unlock) String() string {
 func (*Unlock) ProtoMessage() {}
 
 func (x *Unlock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[39]
+	mi := &file_ward_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3409,7 +3477,7 @@ func (x *Unlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unlock.ProtoReflect.Descriptor instead.
 func (*Unlock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{39}
+	return file_ward_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Unlock) GetIno() uint64 {
@@ -3445,7 +3513,7 @@ type ReclaimLock struct {
 
 func (x *ReclaimLock) Reset() {
 	*x = ReclaimLock{}
-	mi := &file_ward_proto_msgTypes[40]
+	mi := &file_ward_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3457,7 +3525,7 @@ func (x *ReclaimLock) String() string {
 func (*ReclaimLock) ProtoMessage() {}
 
 func (x *ReclaimLock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[40]
+	mi := &file_ward_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3470,7 +3538,7 @@ func (x *ReclaimLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReclaimLock.ProtoReflect.Descriptor instead.
 func (*ReclaimLock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{40}
+	return file_ward_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ReclaimLock) GetIno() uint64 {
@@ -3496,7 +3564,7 @@ type Reclaimed struct {
 
 func (x *Reclaimed) Reset() {
 	*x = Reclaimed{}
-	mi := &file_ward_proto_msgTypes[41]
+	mi := &file_ward_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3508,7 +3576,7 @@ func (x *Reclaimed) String() string {
 func (*Reclaimed) ProtoMessage() {}
 
 func (x *Reclaimed) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[41]
+	mi := &file_ward_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3521,7 +3589,7 @@ func (x *Reclaimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reclaimed.ProtoReflect.Descriptor instead.
 func (*Reclaimed) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{41}
+	return file_ward_proto_rawDescGZIP(), []int{42}
 }
 
 // Idents are owners by name and by id: ids asks for the ids of the names, names
@@ -3540,7 +3608,7 @@ type Idents struct {
 
 func (x *Idents) Reset() {
 	*x = Idents{}
-	mi := &file_ward_proto_msgTypes[42]
+	mi := &file_ward_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3552,7 +3620,7 @@ func (x *Idents) String() string {
 func (*Idents) ProtoMessage() {}
 
 func (x *Idents) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[42]
+	mi := &file_ward_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3565,7 +3633,7 @@ func (x *Idents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Idents.ProtoReflect.Descriptor instead.
 func (*Idents) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{42}
+	return file_ward_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Idents) GetKind() uint32 {
@@ -3598,7 +3666,7 @@ type Whoami struct {
 
 func (x *Whoami) Reset() {
 	*x = Whoami{}
-	mi := &file_ward_proto_msgTypes[43]
+	mi := &file_ward_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3610,7 +3678,7 @@ func (x *Whoami) String() string {
 func (*Whoami) ProtoMessage() {}
 
 func (x *Whoami) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[43]
+	mi := &file_ward_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3623,7 +3691,7 @@ func (x *Whoami) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Whoami.ProtoReflect.Descriptor instead.
 func (*Whoami) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{43}
+	return file_ward_proto_rawDescGZIP(), []int{44}
 }
 
 // Reply answers a Call. errno is wire errno (proto/errors.go); 0 is success,
@@ -3650,7 +3718,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_ward_proto_msgTypes[44]
+	mi := &file_ward_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3662,7 +3730,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[44]
+	mi := &file_ward_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3675,7 +3743,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{44}
+	return file_ward_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Reply) GetErrno() uint32 {
@@ -3790,7 +3858,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_ward_proto_msgTypes[45]
+	mi := &file_ward_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3802,7 +3870,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[45]
+	mi := &file_ward_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3815,7 +3883,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{45}
+	return file_ward_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Opened) GetAttr() *Attr {
@@ -3867,7 +3935,7 @@ type StatfsReply struct {
 
 func (x *StatfsReply) Reset() {
 	*x = StatfsReply{}
-	mi := &file_ward_proto_msgTypes[46]
+	mi := &file_ward_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3879,7 +3947,7 @@ func (x *StatfsReply) String() string {
 func (*StatfsReply) ProtoMessage() {}
 
 func (x *StatfsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[46]
+	mi := &file_ward_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3892,7 +3960,7 @@ func (x *StatfsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatfsReply.ProtoReflect.Descriptor instead.
 func (*StatfsReply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{46}
+	return file_ward_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *StatfsReply) GetBytes() uint64 {
@@ -3950,7 +4018,7 @@ type BlockHeader struct {
 
 func (x *BlockHeader) Reset() {
 	*x = BlockHeader{}
-	mi := &file_ward_proto_msgTypes[47]
+	mi := &file_ward_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3962,7 +4030,7 @@ func (x *BlockHeader) String() string {
 func (*BlockHeader) ProtoMessage() {}
 
 func (x *BlockHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[47]
+	mi := &file_ward_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3975,7 +4043,7 @@ func (x *BlockHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockHeader.ProtoReflect.Descriptor instead.
 func (*BlockHeader) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{47}
+	return file_ward_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BlockHeader) GetId() uint64 {
@@ -4075,7 +4143,7 @@ const file_ward_proto_rawDesc = "" +
 	"\asession\x18\x05 \x01(\x04R\asession\x12\x16\n" +
 	"\x06secret\x18\x06 \x01(\fR\x06secret\x12\x16\n" +
 	"\x06client\x18\a \x01(\tR\x06client\x12\x18\n" +
-	"\arelease\x18\b \x01(\tR\arelease\"\xb6\x02\n" +
+	"\arelease\x18\b \x01(\tR\arelease\"\xd5\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x16\n" +
@@ -4090,7 +4158,9 @@ const file_ward_proto_rawDesc = "" +
 	"\x05errno\x18\n" +
 	" \x01(\rR\x05errno\x12\x18\n" +
 	"\amessage\x18\v \x01(\tR\amessage\x12\x18\n" +
-	"\arelease\x18\f \x01(\tR\arelease\"\b\n" +
+	"\arelease\x18\f \x01(\tR\arelease\x12\x1d\n" +
+	"\n" +
+	"inline_max\x18\r \x01(\rR\tinlineMax\"\b\n" +
 	"\x06Cancel\"\x05\n" +
 	"\x03Bye\"U\n" +
 	"\x06Recall\x12+\n" +
@@ -4245,11 +4315,15 @@ const file_ward_proto_rawDesc = "" +
 	"\x06Layout\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x10\n" +
 	"\x03off\x18\x02 \x01(\x04R\x03off\x12\x16\n" +
-	"\x06length\x18\x03 \x01(\x04R\x06length\"t\n" +
+	"\x06length\x18\x03 \x01(\x04R\x06length\"\x9f\x01\n" +
 	"\x06Commit\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12+\n" +
 	"\aextents\x18\x02 \x03(\v2\x11.wardfs.v1.ExtentR\aextents\x12%\n" +
-	"\x05mtime\x18\x03 \x01(\v2\x0f.wardfs.v1.TimeR\x05mtime\"Y\n" +
+	"\x05mtime\x18\x03 \x01(\v2\x0f.wardfs.v1.TimeR\x05mtime\x12)\n" +
+	"\x06inline\x18\x04 \x03(\v2\x11.wardfs.v1.InlineR\x06inline\"2\n" +
+	"\x06Inline\x12\x14\n" +
+	"\x05slice\x18\x01 \x01(\fR\x05slice\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"Y\n" +
 	"\x05Xattr\x12\x10\n" +
 	"\x03ino\x18\x01 \x01(\x04R\x03ino\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\fR\x04name\x12\x14\n" +
@@ -4370,7 +4444,7 @@ func file_ward_proto_rawDescGZIP() []byte {
 }
 
 var file_ward_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 48)
+var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
 var file_ward_proto_goTypes = []any{
 	(BlockHeader_Op)(0), // 0: wardfs.v1.BlockHeader.Op
 	(*ToServer)(nil),    // 1: wardfs.v1.ToServer
@@ -4403,24 +4477,25 @@ var file_ward_proto_goTypes = []any{
 	(*Close)(nil),       // 28: wardfs.v1.Close
 	(*Layout)(nil),      // 29: wardfs.v1.Layout
 	(*Commit)(nil),      // 30: wardfs.v1.Commit
-	(*Xattr)(nil),       // 31: wardfs.v1.Xattr
-	(*Statfs)(nil),      // 32: wardfs.v1.Statfs
-	(*Reclaim)(nil),     // 33: wardfs.v1.Reclaim
-	(*Allocate)(nil),    // 34: wardfs.v1.Allocate
-	(*CopyRange)(nil),   // 35: wardfs.v1.CopyRange
-	(*Tmpfile)(nil),     // 36: wardfs.v1.Tmpfile
-	(*Lock)(nil),        // 37: wardfs.v1.Lock
-	(*Getlk)(nil),       // 38: wardfs.v1.Getlk
-	(*Setlk)(nil),       // 39: wardfs.v1.Setlk
-	(*Unlock)(nil),      // 40: wardfs.v1.Unlock
-	(*ReclaimLock)(nil), // 41: wardfs.v1.ReclaimLock
-	(*Reclaimed)(nil),   // 42: wardfs.v1.Reclaimed
-	(*Idents)(nil),      // 43: wardfs.v1.Idents
-	(*Whoami)(nil),      // 44: wardfs.v1.Whoami
-	(*Reply)(nil),       // 45: wardfs.v1.Reply
-	(*Opened)(nil),      // 46: wardfs.v1.Opened
-	(*StatfsReply)(nil), // 47: wardfs.v1.StatfsReply
-	(*BlockHeader)(nil), // 48: wardfs.v1.BlockHeader
+	(*Inline)(nil),      // 31: wardfs.v1.Inline
+	(*Xattr)(nil),       // 32: wardfs.v1.Xattr
+	(*Statfs)(nil),      // 33: wardfs.v1.Statfs
+	(*Reclaim)(nil),     // 34: wardfs.v1.Reclaim
+	(*Allocate)(nil),    // 35: wardfs.v1.Allocate
+	(*CopyRange)(nil),   // 36: wardfs.v1.CopyRange
+	(*Tmpfile)(nil),     // 37: wardfs.v1.Tmpfile
+	(*Lock)(nil),        // 38: wardfs.v1.Lock
+	(*Getlk)(nil),       // 39: wardfs.v1.Getlk
+	(*Setlk)(nil),       // 40: wardfs.v1.Setlk
+	(*Unlock)(nil),      // 41: wardfs.v1.Unlock
+	(*ReclaimLock)(nil), // 42: wardfs.v1.ReclaimLock
+	(*Reclaimed)(nil),   // 43: wardfs.v1.Reclaimed
+	(*Idents)(nil),      // 44: wardfs.v1.Idents
+	(*Whoami)(nil),      // 45: wardfs.v1.Whoami
+	(*Reply)(nil),       // 46: wardfs.v1.Reply
+	(*Opened)(nil),      // 47: wardfs.v1.Opened
+	(*StatfsReply)(nil), // 48: wardfs.v1.StatfsReply
+	(*BlockHeader)(nil), // 49: wardfs.v1.BlockHeader
 }
 var file_ward_proto_depIdxs = []int32{
 	3,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
@@ -4428,7 +4503,7 @@ var file_ward_proto_depIdxs = []int32{
 	5,  // 2: wardfs.v1.ToServer.cancel:type_name -> wardfs.v1.Cancel
 	6,  // 3: wardfs.v1.ToServer.bye:type_name -> wardfs.v1.Bye
 	4,  // 4: wardfs.v1.ToClient.welcome:type_name -> wardfs.v1.Welcome
-	45, // 5: wardfs.v1.ToClient.reply:type_name -> wardfs.v1.Reply
+	46, // 5: wardfs.v1.ToClient.reply:type_name -> wardfs.v1.Reply
 	7,  // 6: wardfs.v1.ToClient.recall:type_name -> wardfs.v1.Recall
 	8,  // 7: wardfs.v1.Recall.changes:type_name -> wardfs.v1.Change
 	10, // 8: wardfs.v1.Attr.atime:type_name -> wardfs.v1.Time
@@ -4455,46 +4530,47 @@ var file_ward_proto_depIdxs = []int32{
 	28, // 29: wardfs.v1.Call.close:type_name -> wardfs.v1.Close
 	29, // 30: wardfs.v1.Call.layout:type_name -> wardfs.v1.Layout
 	30, // 31: wardfs.v1.Call.commit:type_name -> wardfs.v1.Commit
-	31, // 32: wardfs.v1.Call.getxattr:type_name -> wardfs.v1.Xattr
-	31, // 33: wardfs.v1.Call.setxattr:type_name -> wardfs.v1.Xattr
-	31, // 34: wardfs.v1.Call.listxattr:type_name -> wardfs.v1.Xattr
-	31, // 35: wardfs.v1.Call.removexattr:type_name -> wardfs.v1.Xattr
-	32, // 36: wardfs.v1.Call.statfs:type_name -> wardfs.v1.Statfs
-	33, // 37: wardfs.v1.Call.reclaim:type_name -> wardfs.v1.Reclaim
-	34, // 38: wardfs.v1.Call.allocate:type_name -> wardfs.v1.Allocate
-	35, // 39: wardfs.v1.Call.copy_range:type_name -> wardfs.v1.CopyRange
-	36, // 40: wardfs.v1.Call.tmpfile:type_name -> wardfs.v1.Tmpfile
-	38, // 41: wardfs.v1.Call.getlk:type_name -> wardfs.v1.Getlk
-	39, // 42: wardfs.v1.Call.setlk:type_name -> wardfs.v1.Setlk
-	40, // 43: wardfs.v1.Call.unlock:type_name -> wardfs.v1.Unlock
-	41, // 44: wardfs.v1.Call.reclaim_lock:type_name -> wardfs.v1.ReclaimLock
-	42, // 45: wardfs.v1.Call.reclaimed:type_name -> wardfs.v1.Reclaimed
-	43, // 46: wardfs.v1.Call.ids:type_name -> wardfs.v1.Idents
-	43, // 47: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
-	44, // 48: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
+	32, // 32: wardfs.v1.Call.getxattr:type_name -> wardfs.v1.Xattr
+	32, // 33: wardfs.v1.Call.setxattr:type_name -> wardfs.v1.Xattr
+	32, // 34: wardfs.v1.Call.listxattr:type_name -> wardfs.v1.Xattr
+	32, // 35: wardfs.v1.Call.removexattr:type_name -> wardfs.v1.Xattr
+	33, // 36: wardfs.v1.Call.statfs:type_name -> wardfs.v1.Statfs
+	34, // 37: wardfs.v1.Call.reclaim:type_name -> wardfs.v1.Reclaim
+	35, // 38: wardfs.v1.Call.allocate:type_name -> wardfs.v1.Allocate
+	36, // 39: wardfs.v1.Call.copy_range:type_name -> wardfs.v1.CopyRange
+	37, // 40: wardfs.v1.Call.tmpfile:type_name -> wardfs.v1.Tmpfile
+	39, // 41: wardfs.v1.Call.getlk:type_name -> wardfs.v1.Getlk
+	40, // 42: wardfs.v1.Call.setlk:type_name -> wardfs.v1.Setlk
+	41, // 43: wardfs.v1.Call.unlock:type_name -> wardfs.v1.Unlock
+	42, // 44: wardfs.v1.Call.reclaim_lock:type_name -> wardfs.v1.ReclaimLock
+	43, // 45: wardfs.v1.Call.reclaimed:type_name -> wardfs.v1.Reclaimed
+	44, // 46: wardfs.v1.Call.ids:type_name -> wardfs.v1.Idents
+	44, // 47: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
+	45, // 48: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
 	10, // 49: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
 	10, // 50: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
 	12, // 51: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
 	10, // 52: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
-	37, // 53: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
-	37, // 54: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
-	37, // 55: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
-	11, // 56: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
-	46, // 57: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
-	13, // 58: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
-	12, // 59: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
-	47, // 60: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
-	37, // 61: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
-	43, // 62: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
-	9,  // 63: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
-	11, // 64: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
-	12, // 65: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
-	0,  // 66: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	31, // 53: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
+	38, // 54: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
+	38, // 55: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
+	38, // 56: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
+	11, // 57: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
+	47, // 58: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
+	13, // 59: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
+	12, // 60: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
+	48, // 61: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
+	38, // 62: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
+	44, // 63: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
+	9,  // 64: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
+	11, // 65: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
+	12, // 66: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
+	0,  // 67: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
+	68, // [68:68] is the sub-list for method output_type
+	68, // [68:68] is the sub-list for method input_type
+	68, // [68:68] is the sub-list for extension type_name
+	68, // [68:68] is the sub-list for extension extendee
+	0,  // [0:68] is the sub-list for field type_name
 }
 
 func init() { file_ward_proto_init() }
@@ -4556,7 +4632,7 @@ func file_ward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ward_proto_rawDesc), len(file_ward_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   48,
+			NumMessages:   49,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -111,7 +111,7 @@ func (s *Server) get(ctx context.Context, in *proto.Frame) (mem.BufferSlice, err
 	}
 	pool := mem.DefaultBufferPool()
 	buf := pool.Get(int(n))
-	if err := s.blockError("get", id, s.c.Blocks.Get(ctx, id, in.Header.GetOff(), (*buf)[:n])); err != nil {
+	if err := s.blockError("get", id, s.blocks.Get(ctx, id, in.Header.GetOff(), (*buf)[:n])); err != nil {
 		pool.Put(buf)
 		return nil, err
 	}

@@ -94,7 +94,7 @@ func (p *packer) add(ctx context.Context, e posix.Extent) error {
 		at := len(p.block)
 		p.block = append(p.block, make([]byte, n)...)
 		id := e.Slice.BlockID(index)
-		if err := p.s.c.Blocks.Get(ctx, id, off, p.block[at:]); err != nil {
+		if err := p.s.blocks.Get(ctx, id, off, p.block[at:]); err != nil {
 			if errors.Is(err, chunk.ErrCorrupt) {
 				p.s.c.Log.Error("a block is damaged", "block", id.String(), "err", err)
 			}

@@ -35,7 +35,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 			Name: "wardfs_server_block_bytes_total", Help: "Bytes of blocks received and sent.",
 		}, []string{"op"}),
 		cleaned: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "wardfs_server_collected_total", Help: "What was collected because nobody named it.",
+			Name: "wardfs_server_collected_total", Help: "What was collected because nobody named it, and small blocks that were moved to the chunk store.",
 		}, []string{"what"}),
 	}
 	r.MustRegister(m.calls, m.failed, m.blocks, m.bytes, m.cleaned)

@@ -219,8 +219,14 @@ func (s *Server) stored(ctx context.Context, c posix.Commit) error {
 			continue // the tree refuses a slice that is too long
 		}
 		asked[e.Slice.ID] = true
+		if data, ok := inlined(c, e.Slice.ID); ok {
+			if err := s.vacant(ctx, e.Slice.BlockID(0), data); err != nil {
+				return err
+			}
+			continue
+		}
 		for i := range e.Slice.Blocks() {
-			switch info, err := s.c.Blocks.Stat(ctx, e.Slice.BlockID(i)); {
+			switch info, err := s.blocks.Stat(ctx, e.Slice.BlockID(i)); {
 			case errors.Is(err, chunk.ErrNotFound):
 				return posix.E("commit", posix.EAGAIN, fmt.Errorf("block %s is not stored", e.Slice.BlockID(i)))
 			case err != nil:

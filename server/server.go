@@ -106,6 +106,7 @@ type Server struct {
 	c        Config
 	tree     *namespace.Tree
 	ids      *ids.Table
+	blocks   blocks // to read; changes go to c.Blocks
 	sessions *session.Registry
 	ring     capability.Ring
 	metrics  *metrics
@@ -144,6 +145,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if s.ids, err = ids.Open(ctx, ids.Config{Engine: c.Engine}); err != nil {
 		return nil, err
 	}
+	s.blocks = blocks{c.Blocks, s.tree}
 	if s.ring, err = loadRing(ctx, c.Engine, c.Rand); err != nil {
 		return nil, err
 	}

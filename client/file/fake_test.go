@@ -21,6 +21,7 @@ type fakeBlocks struct {
 	valid   string          // the capability that is accepted, "" for any
 	puts    int
 	gets    int
+	brought int // by commits
 	largest int
 	fault   func(op string, id posix.BlockID) error // called without the lock, may block
 }
@@ -93,6 +94,17 @@ func (b *fakeBlocks) Sync(ctx context.Context, capability []byte) error {
 	}
 	b.pending = nil
 	return ctx.Err()
+}
+
+// bring stores what came with a commit.
+func (b *fakeBlocks) bring(ino posix.Ino, blocks []posix.Inline) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, x := range blocks {
+		id := posix.BlockID{File: ino, Slice: x.Slice}
+		b.blocks[id], b.synced[id] = bytes.Clone(x.Data), true
+		b.brought++
+	}
 }
 
 // fakeTree is as much of a namespace as the data path sees: files by number
@@ -372,6 +384,7 @@ func (t *fakeTree) Commit(ctx context.Context, h posix.Handle, c posix.Commit) (
 	if len(c.Extents) == 0 || len(c.Extents) > maxCommit {
 		t.bad = append(t.bad, "number of extents")
 	}
+	t.blocks.bring(ino, c.Inline)
 	for _, e := range c.Extents {
 		if !t.trusting {
 			t.judge(ino, e)

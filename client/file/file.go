@@ -70,6 +70,7 @@ type Config struct {
 	Age       time.Duration    // after which written data is committed by itself; default 5 s
 	ReadAhead int64            // bytes, the most that is read ahead for one handle; default 8 MiB
 	Uploads   int              // blocks sent at once; default 4
+	Inline    func() int       // stored bytes that a commit may bring by itself, asked each time; default none
 	Rand      io.Reader        // for the names of slices; default crypto/rand
 	Now       func() time.Time // default time.Now
 	Log       *slog.Logger     // default: none
@@ -96,6 +97,7 @@ type Files struct {
 	age       time.Duration
 	readAhead uint64
 	sliceMax  int64 // bytes of one slice
+	inlineMax func() int
 	now       func() time.Time
 	log       *slog.Logger
 	big       gate // uploads of big and small blocks, pieces read ahead
@@ -130,7 +132,7 @@ type Files struct {
 func New(c Config) *Files {
 	f := &Files{
 		blocks: c.Blocks, codec: plain{},
-		age: c.Age, readAhead: uint64(c.ReadAhead), now: c.Now, log: c.Log, rand: c.Rand,
+		age: c.Age, readAhead: uint64(c.ReadAhead), now: c.Now, log: c.Log, rand: c.Rand, inlineMax: c.Inline,
 		inodes: map[posix.Ino]*inode{}, byID: map[posix.Handle]*Handle{}, dirty: map[*inode]time.Time{}, bad: map[posix.BlockID]bool{},
 		wake: make(chan struct{}, 1), small: make(gate, maxSmall), ahead: make(gate, maxAhead),
 		rounds: make(gate, maxRounds),
@@ -147,6 +149,9 @@ func New(c Config) *Files {
 	}
 	if f.log == nil {
 		f.log = slog.New(slog.DiscardHandler)
+	}
+	if f.inlineMax == nil {
+		f.inlineMax = func() int { return 0 }
 	}
 	if f.rand == nil {
 		f.rand = rand.Reader

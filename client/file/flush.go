@@ -183,10 +183,7 @@ func (i *inode) flush(ctx context.Context, r *round) error {
 		if h == nil {
 			return posix.E("flush", posix.EBADF, nil)
 		}
-		err := i.store(ctx, h, batch)
-		if err == nil {
-			err = i.commit(ctx, h, batch)
-		}
+		err := i.give(ctx, h, batch)
 		if err == nil {
 			i.aged(r, since)
 			return nil
@@ -195,6 +192,18 @@ func (i *inode) flush(ctx context.Context, r *round) error {
 			return err
 		}
 	}
+}
+
+// give makes the batch part of the file.
+func (i *inode) give(ctx context.Context, h *Handle, batch map[posix.SliceID]*slice) error {
+	blocks, ok, err := i.bring(batch)
+	if err == nil && !ok {
+		err = i.store(ctx, h, batch)
+	}
+	if err != nil {
+		return err
+	}
+	return i.commit(ctx, h, batch, blocks)
 }
 
 // seal settles what the round flushes: the slices that are closed, after it
@@ -240,13 +249,14 @@ func (i *inode) writer() *Handle {
 }
 
 // commit makes the stored slices part of the file, as far as newer writes have
-// not covered them meanwhile. Where the outcome of a commit is not known its
+// not covered them meanwhile, or brings their blocks itself. Where the outcome of a commit is not known its
 // slices are renamed: the server may have named, covered and collected them by
 // the time of the next attempt.
-func (i *inode) commit(ctx context.Context, h *Handle, batch map[posix.SliceID]*slice) error {
+func (i *inode) commit(ctx context.Context, h *Handle, batch map[posix.SliceID]*slice, blocks []posix.Inline) error {
 	all := i.extentsOf(batch)
 	for len(all) > 0 {
 		c := posix.Commit{Extents: i.named(all[:min(len(all), maxCommit)], batch)}
+		c.Inline, blocks = brought(c.Extents, blocks)
 		i.mu.RLock()
 		c.Mtime = i.wrote
 		i.mu.RUnlock()

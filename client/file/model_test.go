@@ -96,7 +96,7 @@ func TestModel(t *testing.T) {
 	for seed := range uint64(12) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, Config{Memory: minMemory})
+			r := newRig(t, Config{Memory: minMemory, Inline: func() int { return int(seed/2%2) * posix.InlineMax }})
 			if seed%2 == 1 {
 				r.Files.codec, r.tree.zoned = tagged{}, true
 			}
@@ -106,6 +106,9 @@ func TestModel(t *testing.T) {
 			m.run(t, 500, fresh, r.tree)
 			if copies := r.tree.count("copyrange"); copies == 0 {
 				t.Error("nothing was copied")
+			}
+			if inline := r.inlineMax() > 0; inline != (r.blocks.brought > 0) || r.blocks.puts == 0 {
+				t.Errorf("%d blocks were put and %d came with commits", r.blocks.puts, r.blocks.brought)
 			}
 		})
 	}

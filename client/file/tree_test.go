@@ -30,7 +30,7 @@ func newTree(t testing.TB) *namespace.Tree {
 }
 
 func newClient(t testing.TB, tree *namespace.Tree, s realBlocks, session namespace.SessionID) client {
-	f := New(Config{Blocks: s, Memory: 32 << 20, Age: 20 * time.Millisecond})
+	f := New(Config{Blocks: layered{s, tree}, Memory: 32 << 20, Age: 20 * time.Millisecond, Inline: func() int { return posix.InlineMax }})
 	t.Cleanup(func() {
 		if err := f.Shutdown(context.Background()); err != nil {
 			t.Error(err)

@@ -79,6 +79,7 @@ type Session struct {
 	// Of the session, set by its first handshake:
 	id, boot uint64
 	secret   []byte
+	inline   int
 }
 
 // ticket is what reopens a handle after a restart of the server.
@@ -300,6 +301,13 @@ func (s *Session) wait(ctx context.Context, c *call) error {
 			return fmt.Errorf("%w: no server for %v (soft mount)", posix.ETIMEDOUT, s.c.Timeout)
 		}
 	}
+}
+
+// Inline is how many bytes the server lets a commit bring by itself.
+func (s *Session) Inline() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.inline
 }
 
 // State answers how the session stands.

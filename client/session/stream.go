@@ -160,7 +160,7 @@ func (s *Session) welcome(st *stream, w *proto.Welcome) error {
 		return err
 	}
 	s.mu.Lock()
-	s.boot = w.GetBoot()
+	s.boot, s.inline = w.GetBoot(), int(w.GetInlineMax())
 	var again []*call
 	for _, c := range s.calls {
 		c.sent = true

@@ -297,7 +297,7 @@ func TestACLAtOnce(t *testing.T) {
 	noLists(t, tr)
 }
 
-// A namespace of version 1 is read, and then of version 2.
+// A namespace of version 1 is read, and then of this one.
 func TestOpenUpgrades(t *testing.T) {
 	e := mem.New()
 	open(t, e, Config{})

@@ -110,6 +110,9 @@ func (v View) Commit(ctx context.Context, h posix.Handle, c posix.Commit) (posix
 			err = posix.EINVAL
 		}
 	}
+	if err == nil {
+		err = checkInline(c)
+	}
 	if err != nil {
 		return posix.Attr{}, wrap("commit", err)
 	}
@@ -131,6 +134,9 @@ func (x *txn) commit(n *inode, c posix.Commit) error {
 		if err := x.lay(n, e); err != nil {
 			return err
 		}
+	}
+	if err := x.bring(n, c.Inline); err != nil {
+		return err
 	}
 	x.wrote(n)
 	if c.Mtime != (posix.Time{}) {

@@ -16,8 +16,9 @@ import (
 // formatVersion is that of the whole: keys and what they mean. Each record has
 // its own version beside it. Version 2 knows ACLs: a server that does not
 // would let in whom they keep out. Since version 3 inodes know their places.
+// Since version 4 there are blocks under 'b', which an older server would miss.
 // See upgrades.
-const formatVersion = 3
+const formatVersion = 4
 
 // ErrFormat is the answer of Open to a store that this wardfs must not touch.
 var ErrFormat = errors.New("namespace: the store can't be used")

@@ -23,12 +23,13 @@ import (
 // once each, counted as often as inodes have them, and agree with the modes.
 func (t *Tree) Fsck(ctx context.Context) ([]string, error) {
 	c := checker{
-		t:     t,
-		nodes: map[posix.Ino]*checked{},
-		refs:  map[sliceName]*ref{},
-		lists: map[uint64]acl.ACL{},
-		uses:  map[string]uint64{},
-		sums:  map[string]uint64{},
+		t:      t,
+		nodes:  map[posix.Ino]*checked{},
+		refs:   map[sliceName]*ref{},
+		freeds: map[sliceName]uint32{},
+		lists:  map[uint64]acl.ACL{},
+		uses:   map[string]uint64{},
+		sums:   map[string]uint64{},
 	}
 	err := t.eng.View(ctx, func(r engine.Reader) error {
 		for _, kind := range kinds {
@@ -55,7 +56,7 @@ func (t *Tree) Fsck(ctx context.Context) ([]string, error) {
 // kinds are all there are, in the order in which they can be checked: names
 // after the inodes that they name, slices after extents, ACLs before who has
 // them.
-var kinds = []byte{keyMeta, keyList, keyListSum, keyInode, keyListUses, keyEntry, keyLink, keyXattr, keyExtent, keyRef, keyFreed, keyOrphan, keyReply, keyFiles}
+var kinds = []byte{keyMeta, keyList, keyListSum, keyInode, keyListUses, keyEntry, keyLink, keyXattr, keyExtent, keyRef, keyFreed, keyInline, keyOrphan, keyReply, keyFiles}
 
 // checked is an inode and what the other keys say of it.
 type checked struct {
@@ -69,15 +70,16 @@ type checked struct {
 }
 
 type checker struct {
-	t     *Tree
-	found []string
-	nodes map[posix.Ino]*checked
-	refs  map[sliceName]*ref // counted from extents; what 'r' says is subtracted
-	lists map[uint64]acl.ACL // by number
-	uses  map[string]uint64  // by key; what 'u' says is taken away
-	sums  map[string]uint64  // numbers by key of 'h'; what is named is taken away
-	bound uint64
-	files [fileStripes]uint64
+	t      *Tree
+	found  []string
+	nodes  map[posix.Ino]*checked
+	refs   map[sliceName]*ref   // counted from extents; what 'r' says is subtracted
+	freeds map[sliceName]uint32 // the length of what waits to be forgotten
+	lists  map[uint64]acl.ACL   // by number
+	uses   map[string]uint64    // by key; what 'u' says is taken away
+	sums   map[string]uint64    // numbers by key of 'h'; what is named is taken away
+	bound  uint64
+	files  [fileStripes]uint64
 }
 
 func (c *checker) bad(format string, args ...any) {
@@ -87,7 +89,7 @@ func (c *checker) bad(format string, args ...any) {
 // key looks at one record. Kinds come in the order that Fsck gives them.
 func (c *checker) key(k, v []byte) {
 	least := map[byte]int{keyMeta: 2, keyInode: 9, keyEntry: entryName + 1, keyLink: 25, keyXattr: 10, keyExtent: 17,
-		keyRef: 25, keyFreed: 25, keyOrphan: 9, keyReply: 13, keyFiles: 2, keyList: 9, keyListSum: 33, keyListUses: 10}
+		keyRef: 25, keyFreed: 25, keyInline: 25, keyOrphan: 9, keyReply: 13, keyFiles: 2, keyList: 9, keyListSum: 33, keyListUses: 10}
 	if len(k) < least[k[0]] {
 		c.bad("key %q is cut short", k)
 		return
@@ -117,6 +119,8 @@ func (c *checker) key(k, v []byte) {
 		c.listSum(k, v)
 	case keyListUses:
 		c.listUses(k, v)
+	case keyInline:
+		c.inline(nameIn(k), v)
 	case keyOrphan:
 		c.orphan(posix.Ino(first(k)))
 	case keyReply:
@@ -279,11 +283,25 @@ func (c *checker) ref(s sliceName, v []byte) {
 }
 
 func (c *checker) freed(s sliceName, v []byte) {
-	if _, err := decodeFreed(v); err != nil {
+	f, err := decodeFreed(v)
+	if err != nil {
 		c.bad("slice %s: %v", s.id, err)
 	}
+	c.freeds[s] = f.len
 	if c.refs[s] != nil {
 		c.bad("slice %s of file %d is freed and named", s.id, s.file)
+	}
+}
+
+func (c *checker) inline(s sliceName, v []byte) {
+	length, known := c.freeds[s]
+	if r := c.refs[s]; r != nil {
+		length, known = r.len, true
+	}
+	if !known {
+		c.bad("the block of slice %s of file %d lies here, and nothing names it", s.id, s.file)
+	} else if uint64(len(v)) < uint64(length) || len(v) > posix.InlineMax {
+		c.bad("the block of slice %s of file %d has %d bytes, the slice %d", s.id, s.file, len(v), length)
 	}
 }
 

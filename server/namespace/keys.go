@@ -20,6 +20,7 @@ import (
 //	's' ino:8 end:8                 the extent of the file that ends before byte end
 //	'r' file:8 slice:16             how many extents name the slice
 //	'g' file:8 slice:16             a slice that no extent names any more
+//	'b' file:8 slice:16             the slice's one block, of a small one that came with its commit
 //	'o' ino:8                       an inode without a name
 //	'p' ino:8 dir:8 hash:8          how many names of ino, which has several, are at that place
 //	'q' session:8 slot:4            the last change that the slot made
@@ -39,6 +40,7 @@ const (
 	keyExtent = 's'
 	keyRef    = 'r'
 	keyFreed  = 'g'
+	keyInline = 'b'
 	keyOrphan = 'o'
 	keyLink   = 'p'
 	keyReply  = 'q'

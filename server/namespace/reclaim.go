@@ -141,11 +141,13 @@ func (t *Tree) Freed(ctx context.Context, max int) (list []posix.Slice, err erro
 	return list, nil
 }
 
-// Forget takes slices off the list of Freed: their blocks are deleted.
+// Forget takes slices off the list of Freed: their blocks are deleted, and
+// here those that lie in the namespace.
 func (t *Tree) Forget(ctx context.Context, list []posix.Slice) error {
 	return wrap("forget", t.eng.Update(ctx, func(tx engine.Tx) error {
 		for _, s := range list {
 			tx.Delete(sliceKey(keyFreed, s))
+			tx.Delete(sliceKey(keyInline, s))
 		}
 		return nil
 	}))

@@ -21,6 +21,7 @@ import (
 var upgrades = [formatVersion]func(t *Tree, tx engine.Tx, from []byte) (next []byte, err error){
 	1: nil,
 	2: (*Tree).placeNames,
+	3: nil,
 }
 
 // upgrade brings an older namespace to formatVersion, or ends what an earlier
