@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 	"github.com/wardfs/wardfs/server/capability"
@@ -49,6 +50,8 @@ type Config struct {
 		UID  posix.UID
 		GID  posix.GID
 		Mode posix.Mode
+		// By name, instead of UID and GID, where not empty.
+		User, Group string
 	}
 
 	// KeepAlive is how long a silent connection is left alone before it is
@@ -146,6 +149,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s.blocks = blocks{c.Blocks, s.tree}
+	if err = s.nameRoot(ctx); err != nil {
+		return nil, err
+	}
 	if s.ring, err = loadRing(ctx, c.Engine, c.Rand); err != nil {
 		return nil, err
 	}
@@ -183,6 +189,35 @@ func (s *Server) treeConfig() namespace.Config {
 	}
 	c.Root.UID, c.Root.GID, c.Root.Mode = s.c.Root.UID, s.c.Root.GID, s.c.Root.Mode
 	return c
+}
+
+// nameRoot gives a fresh root to those whom the configuration names. A root is
+// fresh until it has changed, so that a start cut short is made good by the next.
+func (s *Server) nameRoot(ctx context.Context) error {
+	ns := s.tree.As(posix.Cred{Super: true})
+	a, err := ns.Getattr(ctx, posix.RootIno)
+	if err != nil || a.Change != 1 {
+		return err
+	}
+	var set posix.SetAttr
+	if name := s.c.Root.User; name != "" {
+		id, err := s.ids.IDs(ctx, idmap.User, []string{name}, true)
+		if err != nil {
+			return err
+		}
+		set.Set, set.UID = set.Set|posix.SetOwner, posix.UID(id[0])
+	}
+	if name := s.c.Root.Group; name != "" {
+		id, err := s.ids.IDs(ctx, idmap.Group, []string{name}, true)
+		if err != nil {
+			return err
+		}
+		set.Set, set.GID = set.Set|posix.SetGroup, posix.GID(id[0])
+	}
+	if set.Set != 0 {
+		_, err = ns.Setattr(ctx, posix.RootIno, set)
+	}
+	return err
 }
 
 // Serve answers on l until Shutdown; it may run on several listeners.

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 
 	"github.com/wardfs/wardfs/cmd/wardfs/config"
 	"github.com/wardfs/wardfs/identity/certs"
@@ -116,9 +118,26 @@ func devDefaults(c *config.Config) error {
 	if os.Geteuid() == 0 { // as /tmp: open to all, and each owns what is his
 		unset("root.mode", func() { c.Root.Mode = 0o1777 })
 	} else {
-		unset("root.uid", func() { c.Root.UID = uint32(os.Geteuid()) })
-		unset("root.gid", func() { c.Root.GID = uint32(os.Getegid()) })
+		return devRoot(c, me)
 	}
+	return nil
+}
+
+// devRoot gives the root of a plain user's dev to that user, where nobody else
+// was named.
+func devRoot(c *config.Config, me string) error {
+	if !c.IsSet("root.owner") && !c.IsSet("root.uid") {
+		c.Root.Owner = me
+	}
+	if c.IsSet("root.group") || c.IsSet("root.gid") {
+		return nil
+	}
+	g, err := user.LookupGroupId(strconv.Itoa(os.Getegid()))
+	if err != nil {
+		c.Root.GID = uint32(os.Getegid()) // a group without a name
+		return nil
+	}
+	c.Root.Group = g.Name
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/wardfs/wardfs/fuse"
 	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/posix"
 )
 
@@ -38,6 +39,8 @@ type mounting struct {
 type mount struct {
 	mounting
 	certs  *certs.Store
+	names  *idmap.Map // nil: numbers are as they are
+	as     func(posix.Cred) posix.Namespace
 	client *client.Mount
 	fuse   *fuse.Mounted
 	socket *control.Server
@@ -57,6 +60,10 @@ func openMount(ctx context.Context, e *env, m mounting) (*mount, error) {
 		m.registry = newRegistry()
 	}
 	up := &mount{mounting: m, since: time.Now(), closed: make(chan struct{}), done: make(chan struct{})}
+	static, err := readIdmap(m.options.Idmap)
+	if err != nil {
+		return nil, err
+	}
 	cc, err := up.clientConfig()
 	if err != nil {
 		return nil, err
@@ -67,6 +74,7 @@ func openMount(ctx context.Context, e *env, m mounting) (*mount, error) {
 	if up.client, err = client.Connect(ctx, cc); err != nil {
 		return nil, err
 	}
+	up.translate(static)
 	if up.fuse, err = fuse.Mount(m.mnt, up.fuseConfig()); err != nil {
 		err = errors.Join(&failure{exitMountPoint, err.Error(), "`wardfs doctor` checks what mounting needs", err}, up.client.Close(ctx))
 		return nil, err
@@ -158,7 +166,7 @@ func (m *mount) fuseConfig() fuse.Config {
 	seen := observe(m.registry, "wardfs_fuse_seconds", "Time of a request of the kernel.", "op")
 	failed := counter(m.registry, "wardfs_fuse_errors_total", "Requests of the kernel answered with an error.", "errno")
 	return fuse.Config{
-		As: m.client.As, Files: m.client.Files(), Source: source, Log: m.log,
+		As: m.as, Files: m.client.Files(), Source: source, Log: m.log,
 		Options: fuse.Options{
 			AllowOther: o.AllowOther.Or(everyone), ReadOnly: o.ReadOnly, NoSuid: o.NoSuid, NoDev: o.NoDev, NoExec: o.NoExec,
 			NoAtime: o.NoAtime, NonEmpty: o.NonEmpty, NoDefaultPermissions: o.NoDefaultPermissions,
@@ -264,8 +272,8 @@ func controlDir(e *env) string { return control.Dir(os.Geteuid(), e.getenv) }
 
 // absolute makes the paths of the options independent of the folder we are in.
 func absolute(o *mountopt.Options) error {
-	for _, p := range []*string{&o.CA, &o.Cert, &o.Key, &o.Log} {
-		if *p == "" {
+	for _, p := range []*string{&o.CA, &o.Cert, &o.Key, &o.Log, &o.Idmap} {
+		if *p == "" || p == &o.Idmap && *p == idmapOff {
 			continue
 		}
 		abs, err := filepath.Abs(*p)

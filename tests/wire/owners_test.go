@@ -2,13 +2,19 @@ package wire
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/client"
+	"github.com/wardfs/wardfs/client/owners"
 	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/posix/posixtest"
 )
 
 // anybody lets every principal in, as 1000.
@@ -101,4 +107,102 @@ func TestWhoami(t *testing.T) {
 	if c, ok, err := h.simply("alice").Whoami(t.Context()); !ok || err != nil || c.UID != 1000 || c.Super {
 		t.Errorf("alice is %+v, %v, %v", c, ok, err)
 	}
+}
+
+// everyone is a host on which every number has a name.
+type everyone struct{}
+
+func (everyone) Name(_ context.Context, _ idmap.Kind, n uint32) (string, error) {
+	return fmt.Sprint("n", n), nil
+}
+
+func (everyone) Number(_ context.Context, _ idmap.Kind, name string) (uint32, error) {
+	n, err := strconv.ParseUint(strings.TrimPrefix(name, "n"), 10, 32)
+	return uint32(n), err
+}
+
+// What every namespace must do, done by name: the numbers of callers and owners
+// are this host's, and the server sees only ids of its table.
+func TestContractByName(t *testing.T) {
+	posixtest.Run(t, func(t *testing.T) func(posix.Cred) posix.Namespace {
+		h := newHouse(t)
+		m := h.connect()
+		as := owners.As(owners.Config{Map: idmap.New(idmap.Config{Host: everyone{}, Table: m.Table()}), Callers: true}, m.As)
+		return func(c posix.Cred) posix.Namespace { return stored{as(c), h.blocks} }
+	})
+}
+
+// Two mounts with other numbers for the same names: what one makes the other
+// owns, and what an ACL allows it allows to the person and not to the number.
+func TestTwoHosts(t *testing.T) {
+	h := newHouse(t)
+	host := func(text string) func(posix.Cred) posix.Namespace {
+		s, err := idmap.ParseStatic(strings.NewReader(text))
+		must(t, err)
+		m := h.connect()
+		return owners.As(owners.Config{Map: idmap.New(idmap.Config{Host: s.Over(unknown{}), Table: m.Table()}), Callers: true}, m.As)
+	}
+	one := host("user 1000 alice\nuser 1001 bob\ngroup 100 staff\ngroup 1000 alice")
+	two := host("user 1001 alice\nuser 1000 bob\ngroup 200 staff\nuser 5 carol")
+	ctx := t.Context()
+	_, err := one(root).Setattr(ctx, posix.RootIno, posix.SetAttr{Set: posix.SetMode, Mode: 0o1777})
+	must(t, err)
+	made, err := one(posix.Cred{UID: 1000, GID: 100}).Create(ctx, posix.RootIno, "f", 0o640, 0, 1, posix.OpenWrite)
+	must(t, err)
+	if a := made.Attr; a.UID != 1000 || a.GID != 100 {
+		t.Errorf("alice made it as %d:%d", a.UID, a.GID)
+	}
+	a, err := two(root).Lookup(ctx, posix.RootIno, "f")
+	if err != nil || a.UID != 1001 || a.GID != 200 {
+		t.Errorf("elsewhere it is %d:%d's, %v", a.UID, a.GID, err)
+	}
+	want := func(who string, ns posix.Namespace, errno posix.Errno) {
+		t.Helper()
+		if err := ns.Access(ctx, a.Ino, posix.MayRead); posix.ErrnoOf(err) != errno {
+			t.Errorf("%s: %v", who, err)
+		}
+	}
+	want("alice by her other number", two(posix.Cred{UID: 1001, GID: 7}), 0)
+	want("bob, whose number here is alice's there", two(posix.Cred{UID: 1000, GID: 7}), posix.EACCES)
+	want("a member of staff", two(posix.Cred{UID: 8, GID: 7, Groups: []posix.GID{9, 200}}), 0)
+	want("a member of what is staff's number there", two(posix.Cred{UID: 8, GID: 100}), posix.EACCES)
+
+	list := acl.ACL{{Tag: acl.UserObj, Perm: 6}, {Tag: acl.User, Perm: 4, ID: 1000}, {Tag: acl.GroupObj, Perm: 4}, {Tag: acl.Mask, Perm: 4}, {Tag: acl.Other}}
+	must(t, two(posix.Cred{UID: 1001, GID: 7}).Setxattr(ctx, a.Ino, acl.XattrAccess, acl.EncodeXattr(list), 0))
+	want("bob, now that the ACL names him", two(posix.Cred{UID: 1000, GID: 7}), 0)
+	want("bob by his other number", one(posix.Cred{UID: 1001, GID: 7}), 0)
+	b, err := one(root).Getxattr(ctx, a.Ino, acl.XattrAccess)
+	must(t, err)
+	list[1].ID = 1001
+	if got, err := acl.DecodeXattr(b); err != nil || !slices.Equal(got, list) {
+		t.Errorf("elsewhere the ACL is %v, %v", got, err)
+	}
+
+	// carol is unknown on one: her id stands for her, and given back is she.
+	c, err := two(posix.Cred{UID: 5, GID: 200}).Mkdir(ctx, posix.RootIno, "d", 0o755, 0)
+	must(t, err)
+	seen, err := one(root).Getattr(ctx, c.Ino)
+	must(t, err)
+	if !seen.UID.Named() || seen.GID != 100 {
+		t.Errorf("carol is %d:%d where nobody knows her", seen.UID, seen.GID)
+	}
+	_, err = one(root).Setattr(ctx, a.Ino, posix.SetAttr{Set: posix.SetOwner, UID: seen.UID})
+	must(t, err)
+	if a, err := two(root).Getattr(ctx, a.Ino); err != nil || a.UID != 5 {
+		t.Errorf("what was given to carol's id is %d's, %v", a.UID, err)
+	}
+	if _, err := one(root).Setattr(ctx, a.Ino, posix.SetAttr{Set: posix.SetOwner, UID: seen.UID + 100}); posix.ErrnoOf(err) != posix.EINVAL {
+		t.Errorf("a reserved number that is nobody's: %v", err)
+	}
+	if all, err := one(root).Readdir(ctx, posix.RootIno, 0, 100, true); err != nil || !slices.ContainsFunc(all, func(d posix.Dirent) bool { return d.Name == "d" && d.Attr.UID == seen.UID }) {
+		t.Errorf("a listing with attributes: %+v, %v", all, err)
+	}
+}
+
+// unknown is a host that knows nobody.
+type unknown struct{}
+
+func (unknown) Name(context.Context, idmap.Kind, uint32) (string, error) { return "", idmap.ErrUnknown }
+func (unknown) Number(context.Context, idmap.Kind, string) (uint32, error) {
+	return 0, idmap.ErrUnknown
 }

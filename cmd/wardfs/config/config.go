@@ -39,9 +39,11 @@ type Config struct {
 	} `key:"auth"`
 
 	Root struct {
-		UID  uint32 `key:"uid" default:"0" doc:"Owner of the root directory of a fresh namespace."`
-		GID  uint32 `key:"gid" default:"0" doc:"Group of the root directory of a fresh namespace."`
-		Mode Mode   `key:"mode" default:"0755" doc:"Its permission bits, in octal."`
+		Owner string `key:"owner" doc:"Name of the user whose the root directory of a fresh namespace is. Empty: root.uid."`
+		Group string `key:"group" doc:"Name of its group. Empty: root.gid."`
+		UID   uint32 `key:"uid" default:"0" doc:"Its owner as a bare number, which has no name. 0 is root."`
+		GID   uint32 `key:"gid" default:"0" doc:"Its group as a bare number."`
+		Mode  Mode   `key:"mode" default:"0755" doc:"Its permission bits, in octal."`
 	} `key:"root"`
 
 	Session struct {

@@ -32,6 +32,9 @@ type Options struct {
 	Mechanism                 string // SIMPLE or X509; empty: X509 if there is a certificate
 	User                      string // the name that SIMPLE states
 	Identity                  string // trusted or mount; empty: mount, for dev:DIR trusted
+	Idmap                     string // "off", or a file that names numbers; empty: this host's names alone
+	Domain                    string // what this host adds to names
+	Nobody                    bool   // owners who are unknown here are nobody
 
 	// How the mount lives.
 	Memory   config.Size   // 0: unset
@@ -168,6 +171,8 @@ func (o *Options) check() error {
 		return &Error{"mount option user= is for mechanism=SIMPLE; with X509 the certificate says who it is", "leave one of them out"}
 	case o.User != "" && o.Cert != "" && o.Mechanism == "":
 		return &Error{"mount options user= and cert= both say who it is", "leave user= out, or give mechanism=SIMPLE"}
+	case o.Idmap == "off" && (o.Domain != "" || o.Nobody):
+		return &Error{"mount option idmap=off leaves numbers as they are, so domain= and nobody mean nothing", "leave idmap=off out, or the others"}
 	case o.Identity == "trusted" && o.Mechanism == "SIMPLE":
 		return &Error{"mount option identity=trusted needs a proven name, and SIMPLE proves none", "give cert=FILE,key=FILE"}
 	}
