@@ -29,6 +29,7 @@ import (
 	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
+	"github.com/wardfs/wardfs/server/audit"
 	"github.com/wardfs/wardfs/server/capability"
 	"github.com/wardfs/wardfs/server/chunk"
 	"github.com/wardfs/wardfs/server/engine"
@@ -71,6 +72,10 @@ type Config struct {
 	// by a mount that has just looked it up; default 5 s, below 0 not at all.
 	Linger time.Duration
 
+	// Audit says where to write what was asked and what became of it, paths and
+	// names being filled in here; nil: nowhere.
+	Audit *audit.Config
+
 	Release  string // the version, for people
 	Now      func() time.Time
 	Rand     io.Reader
@@ -109,7 +114,8 @@ type Server struct {
 	c        Config
 	tree     *namespace.Tree
 	ids      *ids.Table
-	blocks   blocks // to read; changes go to c.Blocks
+	blocks   blocks     // to read; changes go to c.Blocks
+	audit    *audit.Log // nil: none
 	sessions *session.Registry
 	ring     capability.Ring
 	metrics  *metrics
@@ -159,6 +165,10 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		Engine: c.Engine, Timeout: c.SessionTimeout, Ended: s.sessionEnded, Now: c.Now, Rand: c.Rand, Log: c.Log,
 	})
 	if err != nil {
+		return nil, err
+	}
+	if s.audit, err = s.openAudit(); err != nil {
+		s.sessions.Close()
 		return nil, err
 	}
 	s.grpc = grpc.NewServer(
@@ -243,6 +253,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.stop()
 	s.working.Wait()
 	s.sessions.Close()
+	s.audit.Close()
 	return s.c.Blocks.Sync(context.WithoutCancel(ctx))
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
+	"github.com/wardfs/wardfs/server/audit"
 	"github.com/wardfs/wardfs/server/namespace"
 	"github.com/wardfs/wardfs/server/session"
 )
@@ -45,6 +46,7 @@ type talk struct {
 	who   admitted
 	sess  *session.Session
 	epoch uint64
+	acts  audit.Who // for the audit log
 
 	ctx context.Context // of the calls: ends with the stream
 	end context.CancelFunc
@@ -73,7 +75,9 @@ func (w wire) Session(st grpc.ServerStream) error {
 		recalls: make(chan namespace.Change, recallQueue), overrun: make(chan struct{}, 1),
 		room: make(chan struct{}, slots), waits: make(chan struct{}, lockWaits), idle: make(chan struct{}),
 	}
+	start := time.Now()
 	welcome, err := t.handshake()
+	t.attached(start, err)
 	if err != nil {
 		errno, message := proto.Failed(err)
 		w.c.Log.Warn("session refused", "peer", remote(ctx), "err", err)
@@ -81,6 +85,7 @@ func (w wire) Session(st grpc.ServerStream) error {
 			Version: proto.Version, Errno: errno, Message: message, Release: w.c.Release,
 		}}})
 	}
+	defer t.detached()
 	defer t.sess.Detach(t.epoch)
 	if err := t.send(&proto.ToClient{Body: &proto.ToClient_Welcome{Welcome: welcome}}); err != nil {
 		return err
@@ -292,6 +297,7 @@ func (t *talk) send(m *proto.ToClient) error {
 func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call) {
 	start := time.Now()
 	op, reply := opName(c), (*proto.Reply)(nil)
+	record := t.about(op, c)
 	func() {
 		defer func() {
 			if p := recover(); p != nil {
@@ -301,7 +307,9 @@ func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call) {
 		}()
 		reply = t.call(ctx, op, c)
 	}()
-	t.s.metrics.rpc(op, reply.Errno, time.Since(start))
+	took := time.Since(start)
+	t.s.metrics.rpc(op, reply.Errno, took)
+	t.audited(record, reply, start, took)
 	// A stream that is gone needs no reply: the client asks again. That it was
 	// interrupted by the end of the stream it must not even hear.
 	if t.ctx.Err() != nil && posix.ErrnoOf(proto.Failure(op, reply.Errno, "")) == posix.EINTR {

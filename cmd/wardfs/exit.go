@@ -12,6 +12,7 @@ import (
 	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/certs"
 	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/server/audit"
 	"github.com/wardfs/wardfs/server/chunk"
 	"github.com/wardfs/wardfs/server/engine/pebble"
 )
@@ -74,6 +75,7 @@ func exitCode(err error) int {
 	var c *config.Error
 	var o *mountopt.Error
 	var t *certs.Error
+	var a *audit.OpenError
 	switch {
 	case err == nil:
 		return exitOK
@@ -85,6 +87,8 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &t):
 		return certsCode(t)
+	case errors.As(err, &a):
+		return exitConfig
 	case errors.Is(err, identity.ErrRefused):
 		return exitRefused
 	case errors.Is(err, chunk.ErrCorrupt), errors.Is(err, pebble.ErrDamaged):

@@ -24,8 +24,8 @@ func newServe(e *env) *cobra.Command {
 	c := &cobra.Command{
 		Use: "serve --config FILE", Short: "run a server",
 		Long: `serve runs a server until SIGINT or SIGTERM, and then ends gracefully: requests under way are
-finished and everything is flushed. SIGHUP reads the certificates again; they are also read when they
-change. It prints one line, ready: HOST:PORT, when it can be used, and tells systemd so.`,
+finished and everything is flushed. SIGHUP reads the certificates again, which are also read when they
+change, and opens the audit log by its name again. It prints one line, ready: HOST:PORT, when it can be used, and tells systemd so.`,
 		Args: takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg := config.Default()
@@ -114,6 +114,7 @@ func (b *backend) wait(ctx context.Context) error {
 		select {
 		case <-hangup:
 			_ = b.certs.Reload() // logged there
+			b.server.ReopenAudit()
 		case <-ctx.Done():
 			return nil
 		case err := <-b.ended:

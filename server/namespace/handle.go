@@ -247,6 +247,15 @@ func (v View) Close(_ context.Context, h posix.Handle) error {
 	return nil
 }
 
+// Handle answers which inode a session has open as h, 0 if none.
+func (t *Tree) Handle(s SessionID, h posix.Handle) posix.Ino {
+	f, err := t.opens.get(s, h)
+	if err != nil {
+		return 0
+	}
+	return f.ino
+}
+
 // Reopen gives session s back a handle that it had before the server was
 // restarted, on behalf of uid, who had opened it. Nothing is asked: the server
 // has proof that the session had it. Until Recovered, that holds for inodes

@@ -17,6 +17,7 @@ import (
 	"github.com/wardfs/wardfs/identity/certs"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server"
+	"github.com/wardfs/wardfs/server/audit"
 	"github.com/wardfs/wardfs/server/chunk"
 	chunkmem "github.com/wardfs/wardfs/server/chunk/mem"
 	"github.com/wardfs/wardfs/server/engine"
@@ -35,6 +36,7 @@ type house struct {
 	addr   string       // through the proxy
 	direct string
 	now    func() time.Time // the server's clock; nil is the real one
+	audit  *audit.Config
 
 	srv   *server.Server
 	proxy *proxy
@@ -77,7 +79,7 @@ func (h *house) start() {
 	h.srv, err = server.New(context.Background(), server.Config{
 		Engine: h.engine, Blocks: h.blocks, TLS: h.certs.Server(), Auth: h.auth,
 		// What lost its last name is gone at once: what lingers would hide that it is.
-		SessionTimeout: 20 * time.Second, Linger: -1, Now: h.now, Log: slog.New(slog.DiscardHandler),
+		SessionTimeout: 20 * time.Second, Linger: -1, Now: h.now, Audit: h.audit, Log: slog.New(slog.DiscardHandler),
 	})
 	must(h.t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wardfs/wardfs/server/audit"
 )
 
 // Check finds what each key alone does not show. It looks at no file.
@@ -21,6 +23,7 @@ func (c *Config) Check() error {
 		c.checkSession(),
 		c.checkDir(),
 		c.checkChunk(),
+		c.checkAudit(),
 	)
 }
 
@@ -134,4 +137,26 @@ func Loopback(addr string) bool {
 	}
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (c *Config) checkAudit() error {
+	known := audit.Operations()
+	for _, op := range c.Audit.Operations {
+		if !slices.Contains(known, op) {
+			return c.wrong("audit.operations", DidYouMean(op, known, "write some of "+strings.Join(known, ", ")), "audit.operations: unknown operation %q", op)
+		}
+	}
+	switch {
+	case c.Audit.Mode&^0o640 != 0 || c.Audit.Mode&0o600 != 0o600:
+		return c.wrong("audit.mode", "write 0600 or 0640", "audit.mode: %v lets others than the server and a group at the log", c.Audit.Mode)
+	case c.Audit.MaxSize < 64<<10:
+		return c.wrong("audit.max_size", "write 64KiB or more", "audit.max_size: %v is too little", c.Audit.MaxSize)
+	case c.Audit.MaxAge != 0 && c.Audit.MaxAge < time.Minute:
+		return c.wrong("audit.max_age", "write 1m or more, or 0s for never", "audit.max_age: %v is too short", c.Audit.MaxAge)
+	case c.Audit.Keep < 1 || c.Audit.Keep > 100_000:
+		return c.wrong("audit.keep", "write 1 to 100000", "audit.keep: %d files can't be kept", c.Audit.Keep)
+	case c.Audit.Queue < 16 || c.Audit.Queue > 1<<20:
+		return c.wrong("audit.queue", "write 16 to 1048576", "audit.queue: %d records can't wait", c.Audit.Queue)
+	}
+	return nil
 }

@@ -74,6 +74,21 @@ type Config struct {
 		SweepAge    time.Duration `key:"sweep_age" default:"1h" doc:"How old a block that no file names must be before it is removed."`
 	} `key:"chunk"`
 
+	Audit struct {
+		Enabled    bool          `key:"enabled" default:"true" doc:"Write down who did what: docs/audit.md."`
+		File       string        `key:"file" doc:"The file that is written. Empty: DIR/audit.log. A disk of its own keeps a full one from being everybody's."`
+		Format     string        `key:"format" default:"hdfs" choice:"hdfs json" doc:"How a line looks: fields between tabs, as of HDFS and Alluxio, or an object of JSON."`
+		Mode       Mode          `key:"mode" default:"0600" doc:"Permission bits of the files; 0640 lets a group read them."`
+		Operations []string      `key:"operations" default:"write,read,session,admin" doc:"Which operations are written: names of them, or of groups; all is all. A denied one is written whatever it is."`
+		Results    []string      `key:"results" default:"succeeded,failed,denied" choice:"succeeded failed denied" doc:"Of which results."`
+		MaxSize    Size          `key:"max_size" default:"64MiB" doc:"At what size a file is turned over for a fresh one."`
+		MaxAge     time.Duration `key:"max_age" default:"24h" doc:"At what age; 0s is never."`
+		Keep       uint32        `key:"keep" default:"30" doc:"How many that were turned over are kept."`
+		Queue      uint32        `key:"queue" default:"16384" doc:"How many records may wait to be written."`
+		OnFull     string        `key:"on_full" default:"block" choice:"block drop" doc:"What becomes of a record when so many wait: its operation waits (block), or it is lost and counted (drop)."`
+		OnError    string        `key:"on_error" default:"continue" choice:"block continue" doc:"What becomes of records while the file can't be written, as on a full disk: operations wait until it can (block), or go on, and what is lost is counted and said in the log (continue)."`
+	} `key:"audit"`
+
 	from map[string]string // where a key that is set was set: "file:line", "--set", a variable
 }
 
