@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/wardfs/wardfs/client/blocks"
+	"github.com/wardfs/wardfs/client/cache"
 	"github.com/wardfs/wardfs/client/file"
 	"github.com/wardfs/wardfs/client/remote"
 	"github.com/wardfs/wardfs/client/session"
@@ -53,6 +54,11 @@ type Config struct {
 	Timeout time.Duration // how long a soft mount waits for a server; default 60 s
 	Soft    bool
 
+	// Age is how old an attribute or a name may be that is answered without
+	// asking the server, in spite of its recalls: default 30 s, less than 0 is
+	// always to ask. So it must be where the kernel does not judge by itself.
+	Age time.Duration
+
 	Log *slog.Logger
 }
 
@@ -63,6 +69,7 @@ type Mount struct {
 	blocks  *blocks.Client
 	files   *file.Files
 
+	cache   *cache.Cache // nil if there is none
 	closing sync.Once
 	closed  error
 
@@ -85,6 +92,9 @@ func Connect(ctx context.Context, c Config) (*Mount, error) {
 		return nil, err
 	}
 	m := &Mount{c: c, conns: map[string]*grpc.ClientConn{}}
+	if c.Age >= 0 {
+		m.cache = cache.New(cache.Config{Age: c.Age})
+	}
 	m.session, err = session.Open(ctx, session.Config{
 		Dial: func(_ context.Context, attempt int) (*grpc.ClientConn, string, error) {
 			server := c.Servers[attempt%len(c.Servers)]
@@ -92,7 +102,7 @@ func Connect(ctx context.Context, c Config) (*Mount, error) {
 			return conn, server, err
 		},
 		Explain: m.explain, Servers: len(c.Servers), Prover: prover, Trusted: c.Trusted, Client: c.Name, Release: c.Release,
-		Soft: c.Soft, Timeout: c.Timeout, Recall: m.recalled, Lost: m.lost, Log: c.Log,
+		Soft: c.Soft, Timeout: c.Timeout, Recall: m.recalled, Down: m.down, Lost: m.lost, Log: c.Log,
 	})
 	if err != nil {
 		m.hangUp()
@@ -188,7 +198,7 @@ func (m *Mount) explain(ctx context.Context, err error, server string) error {
 
 // As is the namespace as that caller sees it; a mount that is not trusted acts
 // as its principal for every caller.
-func (m *Mount) As(c posix.Cred) posix.Namespace { return remote.As(m.session, c) }
+func (m *Mount) As(c posix.Cred) posix.Namespace { return m.cache.Over(remote.As(m.session, c)) }
 
 // Table is the server's table of names.
 func (m *Mount) Table() idmap.Table { return remote.Table{S: m.session} }
@@ -212,6 +222,11 @@ func (m *Mount) recalled(changes []posix.Change, everything bool) {
 	m.mu.Lock()
 	f, files := m.recall, m.files
 	m.mu.Unlock()
+	// From the server's side to the kernel's, so that who forgets and asks
+	// again does not get the old answer.
+	if m.cache != nil {
+		m.cache.Forget(changes, everything)
+	}
 	if files != nil && everything {
 		files.InvalidateAll()
 	} else if files != nil {
@@ -223,6 +238,9 @@ func (m *Mount) recalled(changes []posix.Change, everything bool) {
 		f(changes, everything)
 	}
 }
+
+// down is called when nobody says any more what others change.
+func (m *Mount) down() { m.recalled(nil, true) }
 
 // lost is called when every open file has gone stale.
 func (m *Mount) lost() {
@@ -239,10 +257,17 @@ func (m *Mount) lost() {
 type Status struct {
 	Session session.State `json:"session"`
 	Files   file.Stats    `json:"files"`
+	Cache   cache.Stats   `json:"cache"`
 }
 
 // Status answers how the mount stands.
-func (m *Mount) Status() Status { return Status{m.session.State(), m.files.Stats()} }
+func (m *Mount) Status() Status {
+	s := Status{Session: m.session.State(), Files: m.files.Stats()}
+	if m.cache != nil {
+		s.Cache = m.cache.Stats()
+	}
+	return s
+}
 
 // Close commits what is buffered, as far as ctx lets it, and ends the session.
 // A second Close answers what the first did.

@@ -61,27 +61,6 @@ func sxTime(t posix.Time) raw.SxTime { return raw.SxTime{Sec: uint64(t.Sec), Nse
 func rdevMajor(dev uint32) uint32 { return dev & 0xfff00 >> 8 }
 func rdevMinor(dev uint32) uint32 { return dev&0xff | dev>>12&0xfff00 }
 
-// entry fills the answer of whatever gives the kernel a node. The node id is
-// the inode number. The kernel makes the root by itself, with generation 0.
-func (s *server) entry(a posix.Attr, out *raw.EntryOut) {
-	out.NodeId = uint64(a.Ino)
-	out.Generation = a.Gen
-	if a.Ino == posix.RootIno {
-		out.Generation = 0
-	}
-	s.see(a)
-	attrTo(a, &out.Attr)
-	out.SetEntryTimeout(s.Options.EntryTimeout)
-	out.SetAttrTimeout(s.Options.AttrTimeout)
-}
-
-// attr fills the answer of getattr and setattr.
-func (s *server) attr(a posix.Attr, out *raw.AttrOut) {
-	s.see(a)
-	attrTo(a, &out.Attr)
-	out.SetTimeout(s.Options.AttrTimeout)
-}
-
 // setAttrOf reads struct fuse_setattr_in. The handle is left to the caller.
 // FATTR_CTIME comes only with the write-back cache, which is not asked for.
 func setAttrOf(in *raw.SetAttrInCommon) posix.SetAttr {

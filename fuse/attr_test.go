@@ -108,14 +108,15 @@ func TestRdev(t *testing.T) {
 // TestEntry looks at what stat(2) will show, and at the root's generation,
 // which the kernel has as 0.
 func TestEntry(t *testing.T) {
-	s := newServer(Config{Options: Options{EntryTimeout: -1}})
+	s := newServer(Config{Options: Options{EntryTimeout: -1}, Files: testFiles(t)})
 	a := posix.Attr{
 		Ino: 5, Gen: 6, Mode: posix.TypeReg | 0o4640, Nlink: 2, UID: 7, GID: 8, Rdev: 9, Size: 10, Alloc: 1000,
 		Atime: posix.Time{Sec: -1, Nsec: 1}, Mtime: posix.Time{Sec: 2, Nsec: 3}, Ctime: posix.Time{Sec: 4, Nsec: 5},
 	}
 	var out raw.EntryOut
-	s.entry(a, &out)
-	want := raw.EntryOut{NodeId: 5, Generation: 6, AttrValid: 1, Attr: raw.Attr{
+	q := s.question()
+	q.entry(posix.RootIno, "a", a, &out)
+	want := raw.EntryOut{NodeId: 5, Generation: 6, AttrValid: 30, Attr: raw.Attr{
 		Ino: 5, Size: 10, Blocks: 2, Atime: 1<<64 - 1, Mtime: 2, Ctime: 4, Atimensec: 1, Mtimensec: 3, Ctimensec: 5,
 		Mode: 0o104640, Nlink: 2, Owner: raw.Owner{Uid: 7, Gid: 8}, Rdev: 9, Blksize: blockSize,
 	}}
@@ -123,14 +124,14 @@ func TestEntry(t *testing.T) {
 		t.Errorf("entry:\n%+v, want\n%+v", out, want)
 	}
 	a.Ino = posix.RootIno
-	if s.entry(a, &out); out.Generation != 0 {
+	if q.entry(posix.RootIno, "a", a, &out); out.Generation != 0 {
 		t.Errorf("the root's generation is %d, want 0", out.Generation)
 	}
 }
 
 func TestConfigFill(t *testing.T) {
 	o := Config{}.fill().Options
-	if o.MaxWrite != 1<<20 || o.AttrTimeout != time.Second || o.EntryTimeout != time.Second || o.NegativeTimeout != 0 {
+	if o.MaxWrite != 1<<20 || o.AttrTimeout != 30*time.Second || o.EntryTimeout != 30*time.Second || o.NegativeTimeout != 0 {
 		t.Errorf("defaults: %+v", o)
 	}
 	o = Config{Options: Options{AttrTimeout: -1, ReadAhead: -1}}.fill().Options

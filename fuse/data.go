@@ -17,6 +17,7 @@ func (s *server) Create(cancel <-chan struct{}, in *raw.CreateIn, name string, o
 		if e := posix.CheckName(name); e != 0 {
 			return posix.E("create", e, nil)
 		}
+		q := s.question()
 		h, a, err := s.Files.Create(ctx, ns, posix.Ino(in.NodeId), name, mode.Perm(), umask, openFlagsOf(in.Flags))
 		if err != nil {
 			return err
@@ -26,7 +27,7 @@ func (s *server) Create(cancel <-chan struct{}, in *raw.CreateIn, name string, o
 		} else if in.OpenFlags&raw.OPEN_KILL_SUIDGID != 0 {
 			a = s.killPriv(ctx, ns, h, a)
 		}
-		s.entry(a, &out.EntryOut)
+		q.entry(posix.Ino(in.NodeId), name, a, &out.EntryOut)
 		s.opened(h, in.Flags, &out.OpenOut)
 		return nil
 	})

@@ -98,6 +98,7 @@ func (s *server) ReadDir(cancel <-chan struct{}, in *raw.ReadIn, out *raw.DirEnt
 // for nothing there and carry none.
 func (s *server) ReadDirPlus(cancel <-chan struct{}, in *raw.ReadIn, out *raw.DirEntryList) raw.Status {
 	return s.readDir("readdirplus", cancel, in, func(ctx context.Context, d *openDir) error {
+		q := s.question()
 		entries, err := d.entries(ctx, s, posix.Cookie(in.Offset), int(in.Size))
 		if err != nil {
 			return err
@@ -105,7 +106,7 @@ func (s *server) ReadDirPlus(cancel <-chan struct{}, in *raw.ReadIn, out *raw.Di
 		return pack(entries, func(e raw.DirEntry, a posix.Attr) bool {
 			entry := out.AddDirLookupEntry(e)
 			if entry != nil && e.Name != "." && e.Name != ".." {
-				s.entry(a, entry)
+				q.entry(d.ino, e.Name, a, entry)
 			}
 			return entry != nil
 		})

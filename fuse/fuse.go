@@ -85,9 +85,10 @@ type Options struct {
 	// may raise it.
 	ReadAhead int
 
-	// How long the kernel may use attributes and names without asking:
-	// 0 is a second, less than 0 not at all. A name that is not there is
-	// remembered for Negative only, and 0 is not at all.
+	// How long the kernel may use attributes and names without asking, unless
+	// it is told before by Recall that others have changed them: 0 is 30
+	// seconds, less than 0 not at all. A name that is not there is remembered
+	// for Negative only, and 0 is not at all.
 	AttrTimeout     time.Duration
 	EntryTimeout    time.Duration
 	NegativeTimeout time.Duration
@@ -105,7 +106,7 @@ type Options struct {
 const (
 	defaultMaxWrite  = 1 << 20
 	defaultReadAhead = 4 << 20
-	defaultTimeout   = time.Second
+	defaultTimeout   = 30 * time.Second
 
 	// blockSize is the st_blksize of files: the buffer that stdio and many
 	// tools choose, hence the size of their requests.

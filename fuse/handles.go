@@ -1,6 +1,8 @@
 package fuse
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/wardfs/wardfs/client/file"
@@ -52,6 +54,13 @@ func (t *table[T]) remove(fh uint64) (T, bool) {
 	x, ok := t.open[fh]
 	delete(t.open, fh)
 	return x, ok
+}
+
+// all answers what is open.
+func (t *table[T]) all() []T {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return slices.Collect(maps.Values(t.open))
 }
 
 // drain removes and answers all that is open.

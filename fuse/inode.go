@@ -12,9 +12,10 @@ import (
 // even when it has no name left.
 func (s *server) GetAttr(cancel <-chan struct{}, in *raw.GetAttrIn, out *raw.AttrOut) raw.Status {
 	return s.meta("getattr", &in.InHeader, cancel, func(ctx context.Context, ns posix.Namespace) error {
+		q := s.question()
 		a, err := ns.Getattr(ctx, posix.Ino(in.NodeId))
 		if err == nil {
-			s.attr(a, out)
+			q.attr(a, out)
 		}
 		return err
 	})
@@ -23,10 +24,11 @@ func (s *server) GetAttr(cancel <-chan struct{}, in *raw.GetAttrIn, out *raw.Att
 // Statx adds the time of birth. The kernel asks for the rest by GetAttr.
 func (s *server) Statx(cancel <-chan struct{}, in *raw.StatxIn, out *raw.StatxOut) raw.Status {
 	return s.meta("statx", &in.InHeader, cancel, func(ctx context.Context, ns posix.Namespace) error {
+		q := s.question()
 		a, err := ns.Getattr(ctx, posix.Ino(in.NodeId))
 		if err == nil {
 			statxTo(a, &out.Statx)
-			out.SetTimeout(s.Options.AttrTimeout)
+			out.SetTimeout(q.attrTimeout(a))
 		}
 		return err
 	})
@@ -56,12 +58,13 @@ func (s *server) SetAttr(cancel <-chan struct{}, in *raw.SetAttrIn, out *raw.Att
 			}
 			set.Handle = f.ID()
 		}
+		q := s.question()
 		a, err := s.over(ns).Setattr(ctx, posix.Ino(in.NodeId), set)
 		if hint && err != nil && refused(err) {
 			a, err = s.over(ns).Getattr(ctx, posix.Ino(in.NodeId))
 		}
 		if err == nil {
-			s.attr(a, out)
+			q.attr(a, out)
 		}
 		return err
 	})

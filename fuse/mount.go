@@ -83,7 +83,7 @@ func mountAt(dir string, c Config) (*Mounted, error) {
 		}
 		return nil, explain(err, root)
 	}
-	m := &Mounted{notifier: newNotifier(lib, s.Log), dir: dir, root: root, done: make(chan struct{})}
+	m := &Mounted{notifier: newNotifier(lib, s.Log, &s.doubts, s.believed), dir: dir, root: root, done: make(chan struct{})}
 	s.settle = m.notifier.settle
 	go func() {
 		defer close(m.done)

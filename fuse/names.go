@@ -15,13 +15,14 @@ func (s *server) Lookup(cancel <-chan struct{}, h *raw.InHeader, name string, ou
 		if e := posix.CheckName(name); e != 0 && e != posix.EEXIST { // the dots, which exports of NFS look up
 			return posix.E("lookup", e, nil)
 		}
+		q := s.question()
 		a, err := ns.Lookup(ctx, posix.Ino(h.NodeId), name)
 		if t := s.Options.NegativeTimeout; t > 0 && err != nil && posix.ErrnoOf(err) == posix.ENOENT {
 			out.NodeId = 0
-			out.SetEntryTimeout(t)
+			out.SetEntryTimeout(q.entryTimeout(posix.Ino(h.NodeId), name, t))
 			return nil
 		}
-		return s.made(out, a, err)
+		return q.made(h.NodeId, name, out, a, err)
 	})
 }
 
@@ -30,30 +31,34 @@ func (s *server) Lookup(cancel <-chan struct{}, h *raw.InHeader, name string, ou
 func (s *server) Mkdir(cancel <-chan struct{}, in *raw.MkdirIn, name string, out *raw.EntryOut) raw.Status {
 	mode, umask := modes(in.Mode, in.Umask)
 	return s.named("mkdir", &in.InHeader, cancel, name, mode&posix.SetGID != 0, func(ctx context.Context, ns posix.Namespace) error {
+		q := s.question()
 		a, err := ns.Mkdir(ctx, posix.Ino(in.NodeId), name, mode.Perm(), umask)
-		return s.made(out, a, err)
+		return q.made(in.NodeId, name, out, a, err)
 	})
 }
 
 func (s *server) Mknod(cancel <-chan struct{}, in *raw.MknodIn, name string, out *raw.EntryOut) raw.Status {
 	mode, umask := modes(in.Mode, in.Umask)
 	return s.named("mknod", &in.InHeader, cancel, name, mode&posix.SetGID != 0, func(ctx context.Context, ns posix.Namespace) error {
+		q := s.question()
 		a, err := ns.Mknod(ctx, posix.Ino(in.NodeId), name, mode, umask, in.Rdev)
-		return s.made(out, a, err)
+		return q.made(in.NodeId, name, out, a, err)
 	})
 }
 
 func (s *server) Symlink(cancel <-chan struct{}, h *raw.InHeader, target, name string, out *raw.EntryOut) raw.Status {
 	return s.named("symlink", h, cancel, name, false, func(ctx context.Context, ns posix.Namespace) error {
+		q := s.question()
 		a, err := ns.Symlink(ctx, posix.Ino(h.NodeId), name, target)
-		return s.made(out, a, err)
+		return q.made(h.NodeId, name, out, a, err)
 	})
 }
 
 func (s *server) Link(cancel <-chan struct{}, in *raw.LinkIn, name string, out *raw.EntryOut) raw.Status {
 	return s.named("link", &in.InHeader, cancel, name, false, func(ctx context.Context, ns posix.Namespace) error {
+		q := s.question()
 		a, err := ns.Link(ctx, posix.Ino(in.Oldnodeid), posix.Ino(in.NodeId), name)
-		return s.made(out, a, err)
+		return q.made(in.NodeId, name, out, a, err)
 	})
 }
 

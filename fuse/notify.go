@@ -3,14 +3,23 @@ package fuse
 import (
 	"log/slog"
 	"sync"
+	"time"
 
 	raw "github.com/hanwen/go-fuse/v2/fuse"
 
+	"github.com/wardfs/wardfs/client/cache"
 	"github.com/wardfs/wardfs/posix"
 )
 
-// maxNotices is how many notices wait at most.
-const maxNotices = 4096
+const (
+	// maxNotices is how many notices wait at most; where there are more the
+	// kernel is told to forget everything.
+	maxNotices = 4096
+	// echoAfter is when each notice is sent once more. An answer that was
+	// ready before the notice may reach the kernel after it, and who writes
+	// answers does not tell when he has.
+	echoAfter = 500 * time.Millisecond
+)
 
 // notifier tells the kernel what to forget. A notice can wait inside the
 // kernel for the lock of a directory whose holder waits for an answer of ours,
@@ -19,6 +28,8 @@ const maxNotices = 4096
 type notifier struct {
 	kernel kernel
 	log    *slog.Logger
+	doubts *cache.Doubts
+	all    func() []notice // what there is to forget
 
 	mu      sync.Mutex
 	wake    sync.Cond
@@ -39,40 +50,59 @@ type kernel interface {
 // notice is one thing to forget: name in dir if name is not empty, for good if
 // ino is given; else what is cached of ino.
 type notice struct {
-	dir, ino posix.Ino
-	name     string
-	off, len int64
-	reached  chan struct{} // if not nil, the notice is none and this is closed
+	dir, ino   posix.Ino
+	name       string
+	off, len   int64
+	everything bool          // all there is
+	echo       bool          // it was sent before
+	reached    chan struct{} // if not nil, the notice is none and this is closed
 }
 
-func newNotifier(k kernel, log *slog.Logger) *notifier {
-	n := &notifier{kernel: k, log: log, queued: make(map[notice]struct{}), done: make(chan struct{})}
+func newNotifier(k kernel, log *slog.Logger, doubts *cache.Doubts, all func() []notice) *notifier {
+	n := &notifier{kernel: k, log: log, doubts: doubts, all: all, queued: make(map[notice]struct{}), done: make(chan struct{})}
 	n.wake.L = &n.mu
 	go n.send()
 	return n
 }
 
-// InvalidateInode makes the kernel forget the attributes of ino, and its pages
-// from off on: length bytes, all for 0, none for an off below 0. A kernel that
-// does not know the inode has nothing to forget.
-//
-// It never blocks. It answers false when too many notices wait already: this
-// one is dropped, and the kernel goes on believing what it has until its
-// timeouts end and, of pages, until the file is opened again.
-func (n *notifier) InvalidateInode(ino posix.Ino, off, length int64) bool {
-	return n.put(notice{ino: ino, off: off, len: length})
+// Recall makes the kernel forget what others have changed; everything means all
+// that it may believe. A name that came or went has changed its directory too.
+func (n *notifier) Recall(changes []posix.Change, everything bool) {
+	if everything {
+		n.doubts.All()
+		n.put(notice{everything: true})
+		return
+	}
+	for _, c := range changes {
+		if c.Name != "" {
+			n.InvalidateEntry(c.Dir, c.Name)
+			n.InvalidateInode(c.Dir, 0, 0)
+		}
+		if c.Ino != 0 {
+			n.InvalidateInode(c.Ino, 0, 0)
+		}
+	}
 }
 
-// InvalidateEntry makes the kernel look name up again in dir. It answers as
-// InvalidateInode does.
-func (n *notifier) InvalidateEntry(dir posix.Ino, name string) bool {
-	return n.put(notice{dir: dir, name: name})
+// InvalidateInode makes the kernel forget the attributes of ino, and its pages
+// from off on: length bytes, all for 0, none for an off below 0. A kernel that
+// does not know the inode has nothing to forget. It never blocks.
+func (n *notifier) InvalidateInode(ino posix.Ino, off, length int64) {
+	n.doubts.Inode(ino)
+	n.put(notice{ino: ino, off: off, len: length})
+}
+
+// InvalidateEntry makes the kernel look name up again in dir. It never blocks.
+func (n *notifier) InvalidateEntry(dir posix.Ino, name string) {
+	n.doubts.Entry(dir, name)
+	n.put(notice{dir: dir, name: name})
 }
 
 // Delete tells that name, which was ino, is gone from dir: a directory that
-// some process works in is cut off too. It answers as InvalidateInode does.
-func (n *notifier) Delete(dir, ino posix.Ino, name string) bool {
-	return n.put(notice{dir: dir, ino: ino, name: name})
+// some process works in is cut off too. It never blocks.
+func (n *notifier) Delete(dir, ino posix.Ino, name string) {
+	n.doubts.Entry(dir, name)
+	n.put(notice{dir: dir, ino: ino, name: name})
 }
 
 // settle returns when all that was put before has been sent. It is for the
@@ -94,20 +124,29 @@ func (n *notifier) settle() {
 	}
 }
 
-// put queues x unless the same is waiting already.
-func (n *notifier) put(x notice) bool {
+// put queues x unless the same is waiting already. Where too many wait, all of
+// them make place for one that means everything.
+func (n *notifier) put(x notice) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if _, same := n.queued[x]; same {
-		return true
+	if _, same := n.queued[x]; same || n.ended {
+		return
 	}
-	if n.ended || len(n.queue) >= maxNotices {
-		return n.ended // after the end there is nobody to be told
+	if len(n.queue) >= maxNotices {
+		x = notice{everything: true}
+		rest := []notice{x}
+		for _, q := range n.queue {
+			if q.reached != nil {
+				rest = append(rest, q)
+			}
+		}
+		n.queue = rest
+		clear(n.queued)
+	} else {
+		n.queue = append(n.queue, x)
 	}
-	n.queue = append(n.queue, x)
 	n.queued[x] = struct{}{}
 	n.wake.Signal()
-	return true
 }
 
 // send sends until the end. What comes while a notice is being sent is queued
@@ -119,20 +158,37 @@ func (n *notifier) send() {
 		if !ok {
 			return
 		}
-		st := raw.OK
 		switch {
 		case x.reached != nil:
 			close(x.reached)
-		case x.name == "":
-			st = n.kernel.InodeNotify(uint64(x.ino), x.off, x.len)
-		case x.ino == 0:
-			st = n.kernel.EntryNotify(uint64(x.dir), x.name)
+			continue
+		case x.everything:
+			for _, y := range n.all() {
+				n.tell(y)
+			}
 		default:
-			st = n.kernel.DeleteNotify(uint64(x.dir), uint64(x.ino), x.name)
+			n.tell(x)
 		}
-		if st != raw.OK && st != raw.ENOENT { // unknown to the kernel: nothing was cached
-			n.log.Debug("notice refused", "dir", x.dir, "ino", x.ino, "status", int(st))
+		if !x.echo {
+			x.echo = true
+			time.AfterFunc(echoAfter, func() { n.put(x) })
 		}
+	}
+}
+
+// tell sends one notice.
+func (n *notifier) tell(x notice) {
+	st := raw.OK
+	switch {
+	case x.name == "":
+		st = n.kernel.InodeNotify(uint64(x.ino), x.off, x.len)
+	case x.ino == 0:
+		st = n.kernel.EntryNotify(uint64(x.dir), x.name)
+	default:
+		st = n.kernel.DeleteNotify(uint64(x.dir), uint64(x.ino), x.name)
+	}
+	if st != raw.OK && st != raw.ENOENT { // unknown to the kernel: nothing was cached
+		n.log.Debug("notice refused", "dir", x.dir, "ino", x.ino, "status", int(st))
 	}
 }
 

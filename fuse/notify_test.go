@@ -3,9 +3,12 @@ package fuse
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
 	"testing"
 
 	raw "github.com/hanwen/go-fuse/v2/fuse"
+
+	"github.com/wardfs/wardfs/client/cache"
 )
 
 // gatedKernel is a kernel whose locks are held: each notice waits until the
@@ -35,18 +38,22 @@ func (k *gatedKernel) DeleteNotify(parent, child uint64, name string) raw.Status
 
 // TestNotifier sees that putting never waits for the kernel, that the same
 // notice waits only once, but comes again if it came while being sent, and
-// that a full queue says so.
+// that a full queue becomes a notice of everything.
 func TestNotifier(t *testing.T) {
 	k := &gatedKernel{entered: make(chan string), gate: make(chan struct{})}
-	n := newNotifier(k, slog.New(slog.DiscardHandler))
+	var doubts cache.Doubts
+	all := func() []notice { return []notice{{dir: 5, name: "b"}, {ino: 6}} }
+	n := newNotifier(k, slog.New(slog.DiscardHandler), &doubts, all)
 	expect := func(want string) {
 		t.Helper()
 		if got := <-k.entered; got != want {
 			t.Errorf("the kernel got %q, want %q", got, want)
 		}
 	}
-	if !n.InvalidateInode(7, 0, 0) {
-		t.Error("refused at an empty queue")
+	mark := doubts.Mark()
+	n.InvalidateInode(7, 0, 0)
+	if !doubts.InodeSince(mark, 7) {
+		t.Error("no doubt about what was recalled")
 	}
 	expect("inode 7 0+0")
 	n.InvalidateInode(7, 0, 0) // while it is being sent: again
@@ -61,17 +68,23 @@ func TestNotifier(t *testing.T) {
 		}
 		k.gate <- struct{}{}
 	}
+	settled := make(chan struct{})
+	go func() { n.settle(); close(settled) }()
+	for waiting := false; !waiting; { // until settle is in the queue
+		n.mu.Lock()
+		waiting = len(n.queue) > 0
+		n.mu.Unlock()
+		runtime.Gosched()
+	}
 	for i := range maxNotices {
-		if !n.InvalidateEntry(2, fmt.Sprint(i)) {
-			t.Fatalf("full at %d", i)
-		}
+		n.InvalidateEntry(2, fmt.Sprint(i))
 	}
-	if n.InvalidateEntry(2, "one more") {
-		t.Error("a full queue took one more")
-	}
-	if !n.InvalidateEntry(2, "0") {
-		t.Error("what waits already was refused")
-	}
+	k.gate <- struct{}{}
+	expect("entry 5 b")
+	k.gate <- struct{}{}
+	expect("inode 6 0+0")
+	k.gate <- struct{}{}
+	<-settled
 	stopped := make(chan struct{})
 	go func() { n.stop(); close(stopped) }()
 	for running := true; running; { // the kernel lets all through
@@ -82,7 +95,5 @@ func TestNotifier(t *testing.T) {
 			running = false
 		}
 	}
-	if !n.InvalidateEntry(3, "late") {
-		t.Error("refused after the end, when nobody caches any more")
-	}
+	n.InvalidateEntry(3, "late") // nobody caches any more
 }

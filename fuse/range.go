@@ -18,11 +18,12 @@ const maxCopy = 1 << 30
 func (s *server) Tmpfile(cancel <-chan struct{}, in *raw.CreateIn, out *raw.CreateOut) raw.Status {
 	mode, umask := modes(in.Mode, in.Umask)
 	return s.ask("tmpfile", &in.InHeader, cancel, mode&posix.SetGID != 0, func(ctx context.Context, ns posix.Namespace) error {
+		q := s.question()
 		h, a, err := s.Files.Tmpfile(ctx, ns, posix.Ino(in.NodeId), mode.Perm(), umask, openFlagsOf(in.Flags))
 		if err != nil {
 			return err
 		}
-		s.entry(a, &out.EntryOut)
+		q.entry(posix.Ino(in.NodeId), "", a, &out.EntryOut)
 		s.opened(h, in.Flags, &out.OpenOut)
 		return nil
 	})

@@ -2,9 +2,11 @@ package fuse
 
 import (
 	"context"
+	"time"
 
 	raw "github.com/hanwen/go-fuse/v2/fuse"
 
+	"github.com/wardfs/wardfs/client/cache"
 	"github.com/wardfs/wardfs/posix"
 )
 
@@ -22,13 +24,19 @@ type server struct {
 	bare  inoSet // made here, still open, and without any xattr
 	held  holders
 
+	grants grants
+	doubts cache.Doubts
+
 	// settle returns when what the kernel was told to forget until now is
 	// forgotten. Set before the first request.
 	settle func()
 }
 
 func newServer(c Config) *server {
-	return &server{RawFileSystem: raw.NewDefaultRawFileSystem(), Config: c.fill(), settle: func() {}}
+	s := &server{RawFileSystem: raw.NewDefaultRawFileSystem(), Config: c.fill(), settle: func() {}}
+	s.grants.now = time.Now
+	s.grants.period = max(s.Options.AttrTimeout, s.Options.EntryTimeout, s.Options.NegativeTimeout)
+	return s
 }
 
 func (s *server) String() string { return fsName }
@@ -50,14 +58,6 @@ func (s *server) named(op string, h *raw.InHeader, cancel <-chan struct{}, name 
 		}
 		return f(ctx, s.over(ns))
 	})
-}
-
-// made fills out with the attributes of what an operation made.
-func (s *server) made(out *raw.EntryOut, a posix.Attr, err error) error {
-	if err == nil {
-		s.entry(a, out)
-	}
-	return err
 }
 
 // Forget is the kernel dropping a node. Numbers are never reused, so there is

@@ -121,6 +121,15 @@ func (i *inode) unclean() bool {
 	return i.end != 0 || i.running != nil
 }
 
+// Unsettled reports whether something of ino is written and not committed, so
+// that its attributes are not yet what the server will say.
+func (f *Files) Unsettled(ino posix.Ino) bool {
+	f.mu.Lock()
+	i := f.inodes[ino]
+	f.mu.Unlock()
+	return i != nil && i.unclean()
+}
+
 // Close commits what is left and closes the file on the server. The handle is
 // closed whatever it answers; if it is interrupted, that happens later.
 func (h *Handle) Close(ctx context.Context) error {

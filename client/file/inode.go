@@ -235,7 +235,7 @@ func (i *inode) refresh(ctx context.Context, ns posix.Namespace) error {
 		return nil
 	}
 	mark := i.f.doubts.Load()
-	a, err := ns.Getattr(ctx, i.ino)
+	a, err := getattrNow(ctx, ns, i.ino)
 	if err != nil {
 		return err
 	}
@@ -244,6 +244,16 @@ func (i *inode) refresh(ctx context.Context, ns posix.Namespace) error {
 	i.adopt(a)
 	i.sure(mark)
 	return nil
+}
+
+// getattrNow is Getattr past what the mount keeps, where it keeps something.
+func getattrNow(ctx context.Context, ns posix.Namespace, ino posix.Ino) (posix.Attr, error) {
+	if ns, ok := ns.(interface {
+		GetattrNow(context.Context, posix.Ino) (posix.Attr, error)
+	}); ok {
+		return ns.GetattrNow(ctx, ino)
+	}
+	return ns.Getattr(ctx, ino)
 }
 
 // doubt notes that the file may have changed in a way unknown here.

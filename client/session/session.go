@@ -52,6 +52,9 @@ type Config struct {
 	// Recall is told what to forget; with everything, all. It must not wait
 	// for a call of this session.
 	Recall func(changes []posix.Change, everything bool)
+	// Down is called when the stream has broken: until there is another, nobody
+	// says what others change. It must not wait for a call of this session.
+	Down func()
 	// Lost is called when the server knows the session no more: every handle
 	// is stale.
 	Lost func()
@@ -194,13 +197,17 @@ func (s *Session) tried(err error) {
 func (s *Session) down(st *stream, err error) {
 	st.end()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.up == st {
 		s.up = nil
 		s.state.Connected = false
 		s.wake()
 	}
-	if !s.closed {
+	closed := s.closed
+	s.mu.Unlock()
+	if s.c.Down != nil && !closed {
+		s.c.Down()
+	}
+	if !closed {
 		s.c.Log.Warn("connection lost, reconnecting", "server", st.server, "err", err)
 	}
 }

@@ -79,7 +79,8 @@ func openMount(ctx context.Context, e *env, m mounting) (*mount, error) {
 		err = errors.Join(&failure{exitMountPoint, err.Error(), "`wardfs doctor` checks what mounting needs", err}, up.client.Close(ctx))
 		return nil, err
 	}
-	up.client.OnRecall(up.recall)
+	up.client.OnRecall(up.fuse.Recall)
+	up.fuse.Recall(nil, true) // what came before went nowhere
 	exportClient(up.registry, up.client)
 	up.socket, err = control.Listen(controlDir(e), "mount", m.mnt, up.handler())
 	if err != nil {
@@ -131,7 +132,10 @@ func (m *mount) clientConfig() (client.Config, error) {
 	c := client.Config{
 		Servers: m.spec.Servers, TLS: func() *tls.Config { return store.Client("") }, Mechanism: o.Mechanism, User: o.User,
 		Trusted: o.Identity == "trusted", Name: clientName(m.mnt), Release: version,
-		Memory: int64(o.Memory), Timeout: o.Timeout, Soft: o.Soft, Log: m.log,
+		Memory: int64(o.Memory), Timeout: o.Timeout, Soft: o.Soft, Age: timeout(o.AttrTimeout), Log: m.log,
+	}
+	if o.NoDefaultPermissions {
+		c.Age = -1
 	}
 	if c.Mechanism == "" {
 		c.Mechanism = identity.Simple
@@ -192,18 +196,6 @@ func timeout(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
-}
-
-// recall passes on to the kernel what others have changed.
-func (m *mount) recall(changes []posix.Change, _ bool) {
-	for _, c := range changes {
-		if c.Name != "" {
-			m.fuse.InvalidateEntry(c.Dir, c.Name)
-		}
-		if c.Ino != 0 {
-			m.fuse.InvalidateInode(c.Ino, 0, 0)
-		}
-	}
 }
 
 // unmount flushes and unmounts. While a process uses it that is EBUSY, unless

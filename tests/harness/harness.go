@@ -126,14 +126,19 @@ func (w *Ward) Logs() string {
 	return string(all)
 }
 
-// SecondMount mounts the same server once more and answers where.
-func (w *Ward) SecondMount(t testing.TB) string {
+// SecondMount mounts the same server once more, with mount options or without,
+// and answers where.
+func (w *Ward) SecondMount(t testing.TB, options ...string) string {
 	t.Helper()
 	mnt, err := os.MkdirTemp(w.base, "mnt")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := w.launch("mount", []string{"-f", "dev:" + w.dir, mnt})
+	args := []string{"-f", "dev:" + w.dir, mnt}
+	for _, o := range options {
+		args = append(args, "-o", o)
+	}
+	p, err := w.launch("mount", args)
 	if err == nil {
 		t.Cleanup(func() {
 			if err := p.terminate(mnt); err != nil {

@@ -1,0 +1,275 @@
+// Package cache keeps attributes and names that the server has told, for the
+// mount that asked, so that what the kernel has forgotten need not be asked
+// again.
+//
+// What it keeps is true because the server tells what others change (the
+// recalls on the session's stream): between that telling and the next there is
+// nothing to ask. So it answers only while the stream is up, forgets all when
+// it breaks, and for the case that both sides believe in a stream which is none
+// (a frozen machine, a network that swallows) believes nothing that is older
+// than Config.Age. Leases will take the place of that bound.
+//
+// It refuses to judge. Lookup is answered without asking whether the caller may
+// search the directory, so that it has its place only below a kernel that asks
+// by itself (default_permissions). It knows no bytes of files and keeps nothing
+// on a disk.
+//
+//	c := cache.New(cache.Config{})
+//	ns := c.Over(remote)         // as often as wanted: one for each caller
+//	c.Forget(changes, false)     // by whoever hears of them
+package cache
+
+import (
+	"sync"
+	"time"
+
+	"github.com/wardfs/wardfs/posix"
+)
+
+// Config is what New needs; the zero value is useful.
+type Config struct {
+	Age  time.Duration    // for how long an answer is believed; default 30 s
+	Most int              // of inodes, and as many names; default 65,536
+	Now  func() time.Time // default time.Now
+}
+
+// Cache is safe for concurrent use.
+type Cache struct {
+	age    time.Duration
+	now    func() time.Time
+	doubts Doubts
+
+	mu    sync.Mutex
+	attrs generations[posix.Ino, known]
+	names generations[key, named]
+
+	hits, misses int64
+}
+
+type key struct {
+	dir  posix.Ino
+	name string
+}
+
+// known is what an inode was.
+type known struct {
+	attr  posix.Attr
+	until time.Time
+}
+
+// named is what a name was: inode 0 if there was none.
+type named struct {
+	ino   posix.Ino
+	until time.Time
+}
+
+// Stats counts what the cache did.
+type Stats struct {
+	Hits   int64 `json:"hits"`
+	Misses int64 `json:"misses"`
+	Inodes int   `json:"inodes"`
+	Names  int   `json:"names"`
+}
+
+// New makes an empty cache.
+func New(c Config) *Cache {
+	if c.Age == 0 {
+		c.Age = 30 * time.Second
+	}
+	if c.Most == 0 {
+		c.Most = 1 << 16
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Cache{
+		age: c.Age, now: c.Now,
+		attrs: generations[posix.Ino, known]{most: c.Most}, names: generations[key, named]{most: c.Most},
+	}
+}
+
+// Stats answers the counts as they are now.
+func (c *Cache) Stats() Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return Stats{c.hits, c.misses, c.attrs.len(), c.names.len()}
+}
+
+// Forget notes what others have changed; everything means all.
+func (c *Cache) Forget(changes []posix.Change, everything bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if everything {
+		c.doubts.All()
+		c.attrs.clear()
+		c.names.clear()
+		return
+	}
+	for _, x := range changes {
+		if x.Name != "" {
+			c.dropName(x.Dir, x.Name)
+			c.dropInode(x.Dir)
+		}
+		if x.Ino != 0 {
+			c.dropInode(x.Ino)
+		}
+	}
+}
+
+func (c *Cache) dropInode(ino posix.Ino) {
+	c.doubts.Inode(ino)
+	c.attrs.remove(ino)
+}
+
+func (c *Cache) dropName(dir posix.Ino, name string) {
+	c.doubts.Entry(dir, name)
+	c.names.remove(key{dir, name})
+}
+
+// attr answers what is known of ino.
+func (c *Cache) attr(ino posix.Ino) (posix.Attr, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.believed(ino)
+}
+
+func (c *Cache) believed(ino posix.Ino) (posix.Attr, bool) {
+	if x, ok := c.attrs.get(ino); ok && c.now().Before(x.until) {
+		c.hits++
+		return x.attr, true
+	}
+	c.misses++
+	return posix.Attr{}, false
+}
+
+// lookup answers what is known of a name: attributes of inode 0 say that there
+// is none.
+func (c *Cache) lookup(dir posix.Ino, name string) (posix.Attr, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x, ok := c.names.get(key{dir, name})
+	switch {
+	case !ok || !c.now().Before(x.until):
+		c.misses++
+		return posix.Attr{}, false
+	case x.ino == 0:
+		c.hits++
+		return posix.Attr{}, true
+	}
+	return c.believed(x.ino)
+}
+
+// keep notes attributes that a question brought which began at mark.
+func (c *Cache) keep(mark uint64, a posix.Attr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.learn(mark, a)
+}
+
+// learn is keep with c.mu held. Answers of one inode may overtake each other;
+// the change number tells which is the newer.
+func (c *Cache) learn(mark uint64, a posix.Attr) {
+	if a.Ino == 0 || c.doubts.InodeSince(mark, a.Ino) {
+		return
+	}
+	if x, ok := c.attrs.get(a.Ino); ok && x.attr.Change > a.Change {
+		return
+	}
+	c.attrs.put(a.Ino, known{a, c.now().Add(c.age)})
+}
+
+// keepName notes what a name is, with attributes of inode 0 that it is not.
+func (c *Cache) keepName(mark uint64, dir posix.Ino, name string, a posix.Attr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.learnName(mark, dir, name, a)
+}
+
+func (c *Cache) learnName(mark uint64, dir posix.Ino, name string, a posix.Attr) {
+	if !c.doubts.EntrySince(mark, dir, name) {
+		c.names.put(key{dir, name}, named{a.Ino, c.now().Add(c.age)})
+	}
+	c.learn(mark, a)
+}
+
+// changed notes that this mount has changed an inode, which is a now. What
+// others ask at the same time may have been answered before.
+func (c *Cache) changed(mark uint64, a posix.Attr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sure := !c.doubts.InodeSince(mark, a.Ino)
+	c.dropInode(a.Ino)
+	if sure {
+		c.learn(c.doubts.Mark(), a)
+	}
+}
+
+// doubt notes that this mount may have changed an inode, it is not known how.
+func (c *Cache) doubt(ino posix.Ino) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropInode(ino)
+}
+
+// made notes that this mount has given an inode a name.
+func (c *Cache) made(mark uint64, dir posix.Ino, name string, a posix.Attr) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sure := !c.doubts.EntrySince(mark, dir, name) && !c.doubts.InodeSince(mark, a.Ino)
+	c.dropName(dir, name)
+	c.dropInode(dir)
+	c.dropInode(a.Ino)
+	if sure {
+		c.learnName(c.doubts.Mark(), dir, name, a)
+	}
+}
+
+// unnamed notes that this mount has tried in vain to give a name: somebody else
+// may have made it, or it was done and nobody could say so.
+func (c *Cache) unnamed(dir posix.Ino, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dropName(dir, name)
+	c.dropInode(dir)
+}
+
+// listed notes what a listing with attributes brought. Entries without any are
+// those of a directory that may not be searched.
+func (c *Cache) listed(mark uint64, dir posix.Ino, entries []posix.Dirent) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range entries {
+		switch e := &entries[i]; {
+		case e.Attr.Nlink == 0:
+		case e.Name == "." || e.Name == "..":
+			c.learn(mark, e.Attr)
+		default:
+			c.learnName(mark, dir, e.Name, e.Attr)
+		}
+	}
+}
+
+// doubtInodes notes that some inode may have changed, it is not known which.
+func (c *Cache) doubtInodes() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.doubts.All()
+	c.attrs.clear()
+}
+
+// unmade notes that this mount has done something to a name, or tried. It
+// forgets the inode that the name was; where that is not known, every inode.
+func (c *Cache) unmade(dir posix.Ino, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x, ok := c.names.get(key{dir, name})
+	c.dropName(dir, name)
+	c.dropInode(dir)
+	switch {
+	case !ok:
+		c.doubts.All()
+		c.attrs.clear()
+	case x.ino != 0:
+		c.dropInode(x.ino)
+	}
+}
