@@ -101,6 +101,7 @@ func (d *disk) open(name string, c vfs.DiskWriteCategory, op func() (vfs.File, e
 		df.seal = &seal{manifest: base}
 	case strings.HasSuffix(base, logSuffix):
 		d.must(d.logs.add(d, d.dir, base))
+		df.ahead = newAhead(f)
 	}
 	return df, nil
 }
@@ -146,13 +147,17 @@ type diskFile struct {
 	disk     *disk
 	name     string
 	category vfs.DiskWriteCategory
-	size     int64 // written here; a log that is used again may be longer
-	seal     *seal // of a manifest
+	size     int64  // written here; a log that is used again may be longer
+	seal     *seal  // of a manifest
+	ahead    *ahead // of a log
 }
 
 func (f *diskFile) Write(p []byte) (int, error) {
 	if f.seal != nil {
 		f.seal.add(p)
+	}
+	if f.ahead != nil && f.disk.fault.error() == nil {
+		f.ahead.reach(f.size + int64(len(p)))
 	}
 	n := 0
 	_, err := f.disk.change(f.category, func() error {
