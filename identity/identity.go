@@ -9,14 +9,17 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
+	"time"
 )
 
 // The mechanisms of the handshake.
 const (
-	Simple = "SIMPLE" // a stated name; nothing is proven
-	OIDC   = "OIDC"   // a signed token (JWT) of an issuer
-	X509   = "X509"   // the certificate that the client showed in the TLS handshake
+	Simple   = "SIMPLE"   // a stated name; nothing is proven
+	Kerberos = "KERBEROS" // a ticket for the server
+	OIDC     = "OIDC"     // a signed token (JWT) of an issuer
+	X509     = "X509"     // the certificate that the client showed in the TLS handshake
 )
 
 // ErrRefused is what every failed proof is.
@@ -37,23 +40,52 @@ type Channel struct {
 	TLS    tls.ConnectionState
 }
 
+// Binding is what both ends of the channel know and nobody else does: the
+// tls-exporter of RFC 9266, 32 bytes.
+func (c Channel) Binding() ([]byte, error) {
+	if !c.TLS.HandshakeComplete {
+		return nil, errors.New("the TLS channel is not up, and has nothing to bind to")
+	}
+	b, err := c.TLS.ExportKeyingMaterial("EXPORTER-Channel-Binding", nil, 32)
+	if err != nil {
+		return nil, fmt.Errorf("the TLS channel has nothing to bind to: %w", err)
+	}
+	return b, nil
+}
+
 // Loopback reports whether the other end is on this machine.
 func (c Channel) Loopback() bool {
 	a, ok := c.Remote.(*net.TCPAddr)
 	return ok && a.IP.IsLoopback()
 }
 
+// Proof is what a client shows.
+type Proof struct {
+	Bytes []byte
+	// Confirm checks the server's own proof, where the mechanism has one: an
+	// error means that the server is not who it says. Nil has nothing to check.
+	Confirm func(reply []byte) error
+}
+
 // Prover makes a client's proof. It is safe for concurrent use.
 type Prover interface {
 	Mechanism() string
-	Prove(ctx context.Context, c Channel) (proof []byte, err error)
+	Prove(ctx context.Context, c Channel) (Proof, error)
+}
+
+// Verified is what a proof has shown.
+type Verified struct {
+	Principal
+	Groups, Roles []string  // what the proof says of them, beside what the server knows
+	Expires       time.Time // when what was shown ends; zero: it does not
+	Reply         []byte    // the server's own proof, for [Proof.Confirm]
 }
 
 // Verifier checks a proof on the server. Its errors wrap ErrRefused and say in
 // one line why and what the user should do. It is safe for concurrent use.
 type Verifier interface {
 	Mechanism() string
-	Verify(ctx context.Context, c Channel, proof []byte) (Principal, error)
+	Verify(ctx context.Context, c Channel, proof []byte) (Verified, error)
 }
 
 // CheckName refuses a principal's name that could be taken for something else

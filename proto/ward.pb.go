@@ -425,6 +425,7 @@ type Welcome struct {
 	Message       string                 `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`
 	Release       string                 `protobuf:"bytes,12,opt,name=release,proto3" json:"release,omitempty"`
 	InlineMax     uint32                 `protobuf:"varint,13,opt,name=inline_max,json=inlineMax,proto3" json:"inline_max,omitempty"` // bytes that a Commit may bring by itself; 0: none
+	Proof         []byte                 `protobuf:"bytes,20,opt,name=proof,proto3" json:"proof,omitempty"`                           // of the server, where the mechanism has one: KERBEROS
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -548,6 +549,13 @@ func (x *Welcome) GetInlineMax() uint32 {
 		return x.InlineMax
 	}
 	return 0
+}
+
+func (x *Welcome) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
 }
 
 type Cancel struct {
@@ -4143,7 +4151,7 @@ const file_ward_proto_rawDesc = "" +
 	"\asession\x18\x05 \x01(\x04R\asession\x12\x16\n" +
 	"\x06secret\x18\x06 \x01(\fR\x06secret\x12\x16\n" +
 	"\x06client\x18\a \x01(\tR\x06client\x12\x18\n" +
-	"\arelease\x18\b \x01(\tR\arelease\"\xd5\x02\n" +
+	"\arelease\x18\b \x01(\tR\arelease\"\xeb\x02\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x16\n" +
@@ -4160,7 +4168,8 @@ const file_ward_proto_rawDesc = "" +
 	"\amessage\x18\v \x01(\tR\amessage\x12\x18\n" +
 	"\arelease\x18\f \x01(\tR\arelease\x12\x1d\n" +
 	"\n" +
-	"inline_max\x18\r \x01(\rR\tinlineMax\"\b\n" +
+	"inline_max\x18\r \x01(\rR\tinlineMax\x12\x14\n" +
+	"\x05proof\x18\x14 \x01(\fR\x05proof\"\b\n" +
 	"\x06Cancel\"\x05\n" +
 	"\x03Bye\"U\n" +
 	"\x06Recall\x12+\n" +

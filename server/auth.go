@@ -60,6 +60,7 @@ func (a Auth) verifier(mechanism string) identity.Verifier {
 type admitted struct {
 	principal identity.Principal
 	trusted   bool       // calls state their callers
+	reply     []byte     // the server's own proof
 	cred      posix.Cred // of every call, otherwise
 }
 
@@ -75,18 +76,19 @@ func (a Auth) admit(ctx context.Context, h *proto.Hello) (admitted, error) {
 	if err != nil {
 		return admitted{}, err
 	}
-	p, err := a.verifier(h.GetMechanism()).Verify(ctx, ch, h.GetProof())
+	shown, err := a.verifier(h.GetMechanism()).Verify(ctx, ch, h.GetProof())
 	if err != nil {
 		return admitted{}, err
 	}
+	p := shown.Principal
 	if h.GetTrusted() {
 		if p.Mechanism == identity.Simple || !slices.Contains(a.Trusted, p.Name) {
 			return admitted{}, fmt.Errorf("%w: %s may not state its callers (identity=trusted): the server's auth.trusted does not name it, or SIMPLE has proven nothing", identity.ErrRefused, p)
 		}
-		return admitted{principal: p, trusted: true}, nil
+		return admitted{principal: p, trusted: true, reply: shown.Reply}, nil
 	}
 	cred, err := a.resolve(ctx, p)
-	return admitted{principal: p, cred: cred}, err
+	return admitted{principal: p, cred: cred, reply: shown.Reply}, err
 }
 
 func (a Auth) resolve(ctx context.Context, p identity.Principal) (posix.Cred, error) {

@@ -126,7 +126,7 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 	t.who = who
 	w := &proto.Welcome{
 		Version: proto.Version, Boot: t.s.boot, Principal: who.principal.Name, Trusted: who.trusted,
-		InlineMax: posix.InlineMax, Slots: slots, TimeoutMs: uint64(t.s.c.SessionTimeout.Milliseconds()), Release: t.s.c.Release,
+		Proof: who.reply, InlineMax: posix.InlineMax, Slots: slots, TimeoutMs: uint64(t.s.c.SessionTimeout.Milliseconds()), Release: t.s.c.Release,
 	}
 	if h.GetSession() != 0 {
 		if err := t.resume(h); err != nil {

@@ -77,6 +77,7 @@ var owners = []owner{
 	{"google.golang.org/genproto", []string{"proto"}, "status details are the wire's"},
 	{"github.com/rogpeppe/go-internal", []string{"tests", "cmd"}, "testscript tells the stories of the command line"},
 	{"github.com/go-jose/go-jose", []string{"identity/oidc"}, "tokens are checked in one place"},
+	{"github.com/jcmturner", []string{"identity/kerberos"}, "a library that needs watching: parsers that panic, a replay cache that lets some through"},
 	{"github.com/dchest/siphash", []string{"server/namespace"}, "a directory's order of names, which nobody shall foresee"},
 	{"golang.org/x/sys", []string{"server", "client", "fuse", "cmd", "tests"}, "system calls, where there is a system"},
 	{"golang.org/x/sync", []string{"server", "client", "fuse", "cmd", "tests"}, "concurrency that the standard library lacks"},

@@ -126,6 +126,9 @@ install_test() {
 	need setfattr attr
 	need setfacl acl
 	need diff diffutils
+	need kinit krb5-user
+	need kadmin.local krb5-admin-server
+	need krb5kdc krb5-kdc
 	need fusermount3 fuse3
 	need gcc gcc # the race detector links with it
 	[ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"

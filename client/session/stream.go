@@ -91,7 +91,7 @@ func (s *Session) shake(ctx context.Context, st *stream) error {
 	}
 	s.mu.Lock()
 	hello := &proto.Hello{
-		Version: proto.Version, Mechanism: s.c.Prover.Mechanism(), Proof: proof, Trusted: s.c.Trusted,
+		Version: proto.Version, Mechanism: s.c.Prover.Mechanism(), Proof: proof.Bytes, Trusted: s.c.Trusted,
 		Session: s.id, Secret: s.secret, Client: s.c.Client, Release: s.c.Release,
 	}
 	s.mu.Unlock()
@@ -114,6 +114,11 @@ func (s *Session) shake(ctx context.Context, st *stream) error {
 		return err
 	case w.GetVersion() != proto.Version:
 		return posix.E("hello", posix.EPROTO, fmt.Errorf("the server speaks version %d of the protocol, this client %d", w.GetVersion(), proto.Version))
+	}
+	if proof.Confirm != nil {
+		if err := proof.Confirm(w.GetProof()); err != nil {
+			return posix.E("hello", posix.EACCES, err)
+		}
 	}
 	st.epoch = w.GetEpoch()
 	return s.welcome(st, w)

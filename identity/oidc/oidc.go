@@ -109,12 +109,15 @@ func New(c Config) (*Verifier, error) {
 func (*Verifier) Mechanism() string { return identity.OIDC }
 
 // Verify answers the principal of a token, which is the proof.
-func (v *Verifier) Verify(ctx context.Context, c identity.Channel, proof []byte) (identity.Principal, error) {
+func (v *Verifier) Verify(ctx context.Context, c identity.Channel, proof []byte) (identity.Verified, error) {
 	cl, err := v.Check(ctx, c, string(proof))
 	if err != nil {
-		return identity.Principal{}, fmt.Errorf("%w: %w", identity.ErrRefused, err)
+		return identity.Verified{}, fmt.Errorf("%w: %w", identity.ErrRefused, err)
 	}
-	return identity.Principal{Name: cl.User, Mechanism: identity.OIDC}, nil
+	return identity.Verified{
+		Principal: identity.Principal{Name: cl.User, Mechanism: identity.OIDC},
+		Groups:    cl.Groups, Roles: cl.Roles, Expires: cl.Expires,
+	}, nil
 }
 
 // Check answers what a token says, if it is a good one. Its errors say what is

@@ -28,18 +28,18 @@ func (Prover) Mechanism() string { return identity.OIDC }
 
 // Prove answers the token. It is for the server alone: the channel must be one
 // whose certificate was verified.
-func (p Prover) Prove(ctx context.Context, c identity.Channel) ([]byte, error) {
+func (p Prover) Prove(ctx context.Context, c identity.Channel) (identity.Proof, error) {
 	if len(c.TLS.VerifiedChains) == 0 {
-		return nil, errors.New("oidc: a token is shown to a server whose certificate was verified, and to no other")
+		return identity.Proof{}, errors.New("oidc: a token is shown to a server whose certificate was verified, and to no other")
 	}
 	t, err := p.Token(ctx)
 	if err != nil {
-		return nil, err
+		return identity.Proof{}, err
 	}
 	if t = strings.TrimSpace(t); t == "" || len(t) > MaxToken {
-		return nil, fmt.Errorf("oidc: a token of %d bytes: it has 1 to %d", len(t), MaxToken)
+		return identity.Proof{}, fmt.Errorf("oidc: a token of %d bytes: it has 1 to %d", len(t), MaxToken)
 	}
-	return []byte(t), nil
+	return identity.Proof{Bytes: []byte(t)}, nil
 }
 
 // File reads the token anew each time, as Kubernetes writes it anew.

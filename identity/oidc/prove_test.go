@@ -19,15 +19,15 @@ func TestProveAsksForAVerifiedServer(t *testing.T) {
 	}
 	p := Prover{File(path)}
 	if proof, err := p.Prove(t.Context(), identity.Channel{}); err == nil {
-		t.Errorf("%q was shown to anyone", proof)
+		t.Errorf("%v was shown to anyone", proof)
 	}
 	ch := identity.Channel{TLS: tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{{}}}}}
 	for _, want := range []string{"first", "second"} {
 		if err := os.WriteFile(path, []byte(want+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if proof, err := p.Prove(t.Context(), ch); string(proof) != want || err != nil {
-			t.Errorf("%q %v, want %q", proof, err, want)
+		if proof, err := p.Prove(t.Context(), ch); string(proof.Bytes) != want || err != nil {
+			t.Errorf("%q %v, want %q", proof.Bytes, err, want)
 		}
 	}
 	for _, bad := range []string{"", " \n", strings.Repeat("x", MaxToken+1)} {

@@ -17,7 +17,9 @@ type Prover struct{ Name string }
 func (Prover) Mechanism() string { return identity.Simple }
 
 // Prove answers the name.
-func (p Prover) Prove(context.Context, identity.Channel) ([]byte, error) { return []byte(p.Name), nil }
+func (p Prover) Prove(context.Context, identity.Channel) (identity.Proof, error) {
+	return identity.Proof{Bytes: []byte(p.Name)}, nil
+}
 
 // Verifier believes every well-formed name.
 type Verifier struct {
@@ -29,13 +31,13 @@ type Verifier struct {
 func (Verifier) Mechanism() string { return identity.Simple }
 
 // Verify answers the stated name.
-func (v Verifier) Verify(_ context.Context, c identity.Channel, proof []byte) (identity.Principal, error) {
+func (v Verifier) Verify(_ context.Context, c identity.Channel, proof []byte) (identity.Verified, error) {
 	if !v.Anywhere && !c.Loopback() {
-		return identity.Principal{}, fmt.Errorf("%w: SIMPLE is for the server's own machine; log in with a certificate (-o cert=,key=)", identity.ErrRefused)
+		return identity.Verified{}, fmt.Errorf("%w: SIMPLE is for the server's own machine; log in with a certificate (-o cert=,key=)", identity.ErrRefused)
 	}
 	name := string(proof)
 	if err := identity.CheckName(name); err != nil {
-		return identity.Principal{}, fmt.Errorf("%w: user %q: %w", identity.ErrRefused, name, err)
+		return identity.Verified{}, fmt.Errorf("%w: user %q: %w", identity.ErrRefused, name, err)
 	}
-	return identity.Principal{Name: name, Mechanism: identity.Simple}, nil
+	return identity.Verified{Principal: identity.Principal{Name: name, Mechanism: identity.Simple}}, nil
 }

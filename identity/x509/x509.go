@@ -18,7 +18,9 @@ type Prover struct{}
 func (Prover) Mechanism() string { return identity.X509 }
 
 // Prove answers nothing.
-func (Prover) Prove(context.Context, identity.Channel) ([]byte, error) { return nil, nil }
+func (Prover) Prove(context.Context, identity.Channel) (identity.Proof, error) {
+	return identity.Proof{}, nil
+}
 
 // Verifier reads the name off the verified certificate.
 type Verifier struct{}
@@ -27,13 +29,13 @@ type Verifier struct{}
 func (Verifier) Mechanism() string { return identity.X509 }
 
 // Verify refuses a channel whose client certificate was not verified.
-func (Verifier) Verify(_ context.Context, c identity.Channel, _ []byte) (identity.Principal, error) {
+func (Verifier) Verify(_ context.Context, c identity.Channel, _ []byte) (identity.Verified, error) {
 	if len(c.TLS.VerifiedChains) == 0 || len(c.TLS.VerifiedChains[0]) == 0 {
-		return identity.Principal{}, fmt.Errorf("%w: X509 needs a client certificate (-o cert=,key=)", identity.ErrRefused)
+		return identity.Verified{}, fmt.Errorf("%w: X509 needs a client certificate (-o cert=,key=)", identity.ErrRefused)
 	}
 	name := c.TLS.VerifiedChains[0][0].Subject.CommonName
 	if err := identity.CheckName(name); err != nil {
-		return identity.Principal{}, fmt.Errorf("%w: the certificate's common name %q: %w", identity.ErrRefused, name, err)
+		return identity.Verified{}, fmt.Errorf("%w: the certificate's common name %q: %w", identity.ErrRefused, name, err)
 	}
-	return identity.Principal{Name: name, Mechanism: identity.X509}, nil
+	return identity.Verified{Principal: identity.Principal{Name: name, Mechanism: identity.X509}}, nil
 }
