@@ -164,16 +164,30 @@ func (x *txn) setTimes(n *inode, set posix.SetAttr) {
 }
 
 // Statfs answers the bytes of the chunk store's disk and the number of
-// inodes, those without a name included.
-func (v View) Statfs(ctx context.Context, _ posix.Ino) (posix.Statfs, error) {
+// inodes, those without a name included, or what is left of both to ino by the
+// quotas of the directories that it is in.
+func (v View) Statfs(ctx context.Context, ino posix.Ino) (posix.Statfs, error) {
 	total, free, err := v.t.cfg.Usage(ctx)
 	if err != nil {
 		return posix.Statfs{}, wrap("statfs", err)
 	}
 	const room = 1 << 40 // inodes that may yet be made; numbers are no limit
 	files := uint64(max(v.t.files.Load(), 1))
-	return posix.Statfs{
+	st := posix.Statfs{
 		Bytes: total, FreeBytes: free, AvailBytes: free,
 		Files: files + room, FreeFiles: room,
-	}, nil
+	}
+	var tag posix.Ino
+	err = v.view(ctx, "statfs", func(s *snap) error {
+		n, err := s.inode(ino)
+		switch {
+		case err == posix.ESTALE:
+			return nil // as on Linux of a directory that is gone
+		case err == nil:
+			tag = n.quota
+		}
+		return err
+	})
+	v.t.narrow(&st, tag)
+	return st, err
 }

@@ -202,6 +202,7 @@ func (x *txn) born(d *inode, ino posix.Ino, mode, umask posix.Mode, as inode) (*
 	if err := x.inherit(d, n, umask); err != nil {
 		return nil, err
 	}
+	n.quota, n.counted = d.quota, x.t.quotas.owners
 	n.Atime, n.Mtime, n.Btime = x.now, x.now, x.now
 	x.touch(n)
 	x.inodes = append(x.inodes, n)
@@ -256,9 +257,13 @@ func (v View) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.
 		case n.Nlink >= posix.LinkMax:
 			return nil, posix.EMLINK
 		}
+		if err := x.mayLink(d, n); err != nil {
+			return nil, err
+		}
 		switch n.Nlink {
 		case 0:
 			x.tx.Delete(orphanKey(ino))
+			n.quota = d.quota
 		case 1:
 			err = x.spread(n)
 		}
@@ -268,6 +273,9 @@ func (v View) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.
 		x.toldEntry(ChangeAttr, d, name, n)
 		if err == nil {
 			err = x.name(d, name, n)
+		}
+		if err == nil {
+			err = x.settled(d, n, false)
 		}
 		return n, err
 	})
@@ -344,9 +352,11 @@ func (x *txn) unlinked(d *inode, name string, n *inode) error {
 	if n.Nlink > 0 {
 		x.toldEntry(ChangeAttr, d, name, n)
 		if n.Nlink == 1 {
-			return x.gather(n)
+			if err := x.gather(n); err != nil {
+				return err
+			}
 		}
-		return nil
+		return x.rehome(n)
 	}
 	x.toldEntry(ChangeAttr|ChangeGone, d, name, n)
 	if !n.Mode.IsReg() || !x.t.opens.lingers(n.Ino) {
@@ -403,6 +413,9 @@ func (x *txn) erase(n *inode) error {
 		x.tx.Delete(k)
 	}
 	x.tx.Delete(inodeKey(n.Ino))
+	if n.Mode.IsDir() && x.t.quotas.live(n.Ino) {
+		x.t.quotas.busy.Store(true) // its quota goes too
+	}
 	n.gone = true
 	x.erased++
 	if err == nil {

@@ -17,8 +17,9 @@ import (
 // its own version beside it. Version 2 knows ACLs: a server that does not
 // would let in whom they keep out. Since version 3 inodes know their places.
 // Since version 4 there are blocks under 'b', which an older server would miss.
+// Since version 5 inodes know what they count for.
 // See upgrades.
-const formatVersion = 4
+const formatVersion = 5
 
 // ErrFormat is the answer of Open to a store that this wardfs must not touch.
 var ErrFormat = errors.New("namespace: the store can't be used")
@@ -130,7 +131,7 @@ func (t *Tree) load(ctx context.Context) error {
 			}
 			t.files.Add(int64(files))
 		}
-		return nil
+		return t.loadQuotas(r)
 	})
 }
 

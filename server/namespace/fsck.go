@@ -24,6 +24,7 @@ import (
 func (t *Tree) Fsck(ctx context.Context) ([]string, error) {
 	c := checker{
 		t:      t,
+		quotas: newQuotaCheck(),
 		nodes:  map[posix.Ino]*checked{},
 		refs:   map[sliceName]*ref{},
 		freeds: map[sliceName]uint32{},
@@ -56,7 +57,7 @@ func (t *Tree) Fsck(ctx context.Context) ([]string, error) {
 // kinds are all there are, in the order in which they can be checked: names
 // after the inodes that they name, slices after extents, ACLs before who has
 // them.
-var kinds = []byte{keyMeta, keyList, keyListSum, keyInode, keyListUses, keyEntry, keyLink, keyXattr, keyExtent, keyRef, keyFreed, keyInline, keyOrphan, keyReply, keyFiles}
+var kinds = []byte{keyMeta, keyList, keyListSum, keyQuota, keyUsage, keyRetag, keyInode, keyListUses, keyEntry, keyLink, keyXattr, keyExtent, keyRef, keyFreed, keyInline, keyOrphan, keyReply, keyFiles}
 
 // checked is an inode and what the other keys say of it.
 type checked struct {
@@ -64,12 +65,14 @@ type checked struct {
 	names, subdirs uint32
 	entries        uint64
 	up             posix.Ino // the directory that names it, of a directory
+	tagged         bool      // it may have its tag where one of its names is
 	places         uint64    // a sum over where it is named, less one over where it says so
 	alloc, end     uint64    // of extents: bytes, and the end of the last
 	caps, orphan   bool
 }
 
 type checker struct {
+	quotas quotaCheck
 	t      *Tree
 	found  []string
 	nodes  map[posix.Ino]*checked
@@ -89,7 +92,8 @@ func (c *checker) bad(format string, args ...any) {
 // key looks at one record. Kinds come in the order that Fsck gives them.
 func (c *checker) key(k, v []byte) {
 	least := map[byte]int{keyMeta: 2, keyInode: 9, keyEntry: entryName + 1, keyLink: 25, keyXattr: 10, keyExtent: 17,
-		keyRef: 25, keyFreed: 25, keyInline: 25, keyOrphan: 9, keyReply: 13, keyFiles: 2, keyList: 9, keyListSum: 33, keyListUses: 10}
+		keyRef: 25, keyFreed: 25, keyInline: 25, keyOrphan: 9, keyReply: 13, keyFiles: 2, keyList: 9, keyListSum: 33, keyListUses: 10,
+		keyQuota: 10, keyUsage: 11, keyRetag: 9}
 	if len(k) < least[k[0]] {
 		c.bad("key %q is cut short", k)
 		return
@@ -99,10 +103,19 @@ func (c *checker) key(k, v []byte) {
 		if string(k) == string(metaIno) {
 			c.bound, _ = binary.Uvarint(v)
 		}
+		if string(k) == string(metaOwners) {
+			c.quotas.owners = string(v)
+		}
 	case keyInode:
 		c.inode(posix.Ino(first(k)), v)
 	case keyEntry:
 		c.entry(posix.Ino(first(k)), second(k), string(k[entryName:]), v)
+	case keyQuota:
+		c.quotaRule(k, v)
+	case keyUsage:
+		c.usage(k, v)
+	case keyRetag:
+		c.retag(k, v)
 	case keyLink:
 		c.link(posix.Ino(first(k)), posix.Ino(second(k)), third(k), v)
 	case keyXattr:
@@ -161,6 +174,7 @@ func (c *checker) inode(ino posix.Ino, v []byte) {
 		c.nodes[ino].places -= mix(n.parent, n.place)
 	}
 	c.files[ino%fileStripes]++
+	c.quotas.inode(n)
 	if uint64(ino) >= c.bound {
 		c.bad("inode %d is not below the numbers given away, %d", ino, c.bound)
 	}
@@ -194,6 +208,7 @@ func (c *checker) entry(dir posix.Ino, hash uint64, name string, v []byte) {
 	d.entries++
 	n.names++
 	n.places += mix(dir, hash)
+	c.tagged(d, n)
 	if n.Mode.IsDir() {
 		d.subdirs++
 		n.up = dir
@@ -315,6 +330,7 @@ func (c *checker) orphan(ino posix.Ino) {
 
 // sum compares what inodes say with what was counted.
 func (c *checker) sum() {
+	c.sumQuotas()
 	for _, ino := range slices.Sorted(maps.Keys(c.nodes)) {
 		c.node(c.nodes[ino])
 	}
@@ -345,6 +361,7 @@ func (c *checker) node(n *checked) {
 	if n.Alloc != n.alloc {
 		c.bad("%s has %d bytes, says %d", what, n.alloc, n.Alloc)
 	}
+	c.tag(n)
 	if n.places != 0 {
 		c.bad("%s does not know where it is named", what)
 	}

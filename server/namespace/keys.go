@@ -27,6 +27,9 @@ import (
 //	'n' stripe:1                    how many inodes there are whose number mod 64 is stripe
 //	'a' list:8                      an interned ACL
 //	'h' sha256:32                   the number of the interned ACL that has this sum
+//	'k' kind:1 id:8                 a quota: of a directory, a user, a group
+//	'c' kind:1 id:8 stripe:1        what inodes whose number mod 64 is stripe count for
+//	'w' dir:8                       the hash from which on children of dir don't count for what it does
 //	'u' list:8 stripe:1             how often inodes whose number mod 64 is stripe have the ACL
 //
 // Extents of one file never overlap, so the one that ends first after an
@@ -49,6 +52,10 @@ const (
 	keyList     = 'a'
 	keyListSum  = 'h'
 	keyListUses = 'u'
+
+	keyQuota = 'k'
+	keyUsage = 'c'
+	keyRetag = 'w'
 )
 
 // The names under 'm'.
@@ -57,6 +64,7 @@ var (
 	metaHash   = []byte("mhash")   // 16 random bytes: the key of hashName
 	metaIno    = []byte("mino")    // every number below was or may have been given away
 	metaList   = []byte("macl")    // as many ACLs were interned: the last one's number
+	metaOwners = []byte("mowners") // the first inode that is not counted for its owners yet; 0: all are
 	metaSteps  = []byte("msteps")  // the last entry that an upgrade under way has seen
 )
 

@@ -112,6 +112,7 @@ type Tree struct {
 	inos   inos
 	opens  opens
 	dirs   dirs
+	quotas quotas
 	locks  *lock.Table
 	atimes atimes
 	acls   aclCache

@@ -275,11 +275,11 @@ func (u *upward) path(ino posix.Ino) (string, error) {
 }
 
 // somewhere is the place of one name of n, which is no directory.
-func (u *upward) somewhere(n *inode) (dir posix.Ino, hash uint64, err error) {
+func (s *snap) somewhere(n *inode) (dir posix.Ino, hash uint64, err error) {
 	if n.parent != 0 {
 		return n.parent, n.place, nil
 	}
-	err = u.links(n.Ino, func(k, _ []byte) bool {
+	err = s.links(n.Ino, func(k, _ []byte) bool {
 		dir, hash = posix.Ino(second(k)), third(k)
 		return false
 	})

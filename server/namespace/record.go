@@ -16,6 +16,7 @@ import (
 //
 //	inode   1 flags mode nlink uid gid gen size alloc change atime mtime ctime btime
 //	        [rdev] [parent] [acl] [default acl] [place]     as flags say, in this order
+//	        [quota]
 //	        [n origin…] [target…]                           n origins, ascending
 //	entry   1 type:1 ino                                    type is mode >> 12
 //	extent  1 len from file slice:16 slice-len              its end is in the key
@@ -42,6 +43,8 @@ const (
 	hasOrigins // of a file that shares slices that were written for others
 	isTmp      // made without a name, and may be given one
 	hasPlace   // the hash of its only name
+	hasQuota   // the directory for whose quota it counts
+	isCounted  // for its user and group
 	knownFlags = 1<<iota - 1
 )
 
@@ -53,6 +56,8 @@ type inode struct {
 	posix.Attr
 	parent      posix.Ino // where its only name is: see parent.go
 	place       uint64    // the hash of that name
+	quota       posix.Ino // its tag: see quota.go
+	counted     bool      // for its owners
 	target      string    // of a symbolic link
 	caps        bool
 	acl, defACL uint64 // numbers of interned ACLs; 0 is none
@@ -62,6 +67,8 @@ type inode struct {
 	tmp     bool
 
 	access acl.ACL // the list that acl names; read with the inode, see snap.inode
+
+	was charged // what it counted for when it was read
 
 	dirty bool // to be written when the transaction ends
 	gone  bool // deleted by this transaction
@@ -74,7 +81,8 @@ func (n *inode) flags() (f uint64) {
 	}{
 		{n.Rdev != 0, hasRdev}, {n.parent != 0, hasParent}, {n.acl != 0, hasACL},
 		{n.defACL != 0, hasDefACL}, {n.target != "", hasTarget}, {n.caps, hasCaps},
-		{len(n.origins) > 0, hasOrigins}, {n.tmp, isTmp}, {n.place != 0, hasPlace},
+		{len(n.origins) > 0, hasOrigins}, {n.tmp, isTmp}, {n.place != 0, hasPlace}, {n.quota != 0, hasQuota},
+		{n.counted, isCounted},
 	} {
 		if b.set {
 			f |= b.bit
@@ -95,7 +103,7 @@ func (n *inode) encode() []byte {
 		b = binary.AppendVarint(b, t.Sec)
 		b = binary.AppendUvarint(b, uint64(t.Nsec))
 	}
-	for _, o := range []uint64{uint64(n.Rdev), uint64(n.parent), n.acl, n.defACL, n.place} {
+	for _, o := range []uint64{uint64(n.Rdev), uint64(n.parent), n.acl, n.defACL, n.place, uint64(n.quota)} {
 		if o != 0 {
 			b = binary.AppendUvarint(b, o)
 		}
@@ -136,13 +144,16 @@ func decodeInode(ino posix.Ino, b []byte) (*inode, error) {
 	if f&hasPlace != 0 {
 		n.place = d.num()
 	}
+	if f&hasQuota != 0 {
+		n.quota = posix.Ino(d.num())
+	}
 	if f&hasOrigins != 0 {
 		n.origins = d.origins()
 	}
 	if f&hasTarget != 0 {
 		n.target = string(d.rest())
 	}
-	n.caps, n.tmp = f&hasCaps != 0, f&isTmp != 0
+	n.caps, n.tmp, n.counted = f&hasCaps != 0, f&isTmp != 0, f&isCounted != 0
 	if f > knownFlags || f != n.flags() {
 		d.bad = true
 	}

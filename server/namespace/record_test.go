@@ -47,6 +47,10 @@ var (
 		n, err := decodeNamed(b)
 		return encodeNamed(n), err
 	}
+	usageAgain = func(b []byte) ([]byte, error) {
+		u, err := decodeUsage(b)
+		return encodeUsage(u), err
+	}
 	extentAgain = func(b []byte) ([]byte, error) {
 		e, err := decodeExtent(1<<20, b)
 		return encodeExtent(e), err
@@ -70,6 +74,7 @@ func records() []record {
 	share := &inode{origins: []posix.Ino{3, 300}}
 	share.Mode, share.Nlink = posix.TypeReg|0o644, 1
 	named := &inode{Attr: file.Attr, parent: 300, place: 1<<hashBits - 1}
+	tagged := &inode{Attr: file.Attr, parent: 300, place: 1<<hashBits - 1, quota: 299, counted: true}
 	tmp := &inode{tmp: true}
 	tmp.Mode = posix.TypeReg | 0o600
 	most := &inode{parent: math.MaxUint64, acl: math.MaxUint32, defACL: math.MaxUint32, target: "t", caps: true}
@@ -88,6 +93,10 @@ func records() []record {
 		{"inode of a file that shares", share.encode(), inodeAgain},
 		{"inode of a file without a name", tmp.encode(), inodeAgain},
 		{"inode of a file that knows its place", named.encode(), inodeAgain},
+		{"inode that counts for quotas", tagged.encode(), inodeAgain},
+		{"quota", rule{limit: Usage{1 << 40, 1000}, up: 300, live: true}.encode(), again(decodeRule)},
+		{"quota that was taken away", rule{up: 300}.encode(), again(decodeRule)},
+		{"usage", encodeUsage(Usage{4 << 20, 300}), usageAgain},
 		{"inode of nothing", (&inode{}).encode(), inodeAgain},
 		{"inode of the most", most.encode(), inodeAgain},
 		{"inode of the most, with origins", more.encode(), inodeAgain},
@@ -117,7 +126,8 @@ func TestGolden(t *testing.T) {
 	}{
 		{"key of an inode", inodeKey(7)}, {"key of an entry", entryKey(1, 0x123, "name")}, {"key of an xattr", xattrKey(7, "user.a")},
 		{"key of an extent", extentKey(7, 1<<20)}, {"key of a ref", sliceKey(keyRef, id)}, {"key of a freed slice", sliceKey(keyFreed, id)},
-		{"key of an orphan", orphanKey(7)}, {"key of a link", linkKey(7, 300, 0x123)}, {"key of a reply", replyKey(3, 4)}, {"key of a stripe", filesKey(130)},
+		{"key of an orphan", orphanKey(7)}, {"key of a link", linkKey(7, 300, 0x123)}, {"key of a quota", quotaKey(QuotaID{QuotaUser, 1000})}, {"key of a usage", usageKey(QuotaID{QuotaDir, 300}, 63)},
+		{"key of a directory to tag", retagKey(300)}, {"key of a reply", replyKey(3, 4)}, {"key of a stripe", filesKey(130)},
 		{"key of an ACL", listKey(300)}, {"key of an ACL's sum", listSumKey(someACL())}, {"key of an ACL's uses", listUsesKey(300, 130)},
 		{"hash of a name", entriesFrom(1, hashName(1, 2)("name"))},
 	} {
@@ -207,7 +217,7 @@ func FuzzRecords(f *testing.F) {
 		f.Add(r.bytes)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, decode := range []func([]byte) ([]byte, error){inodeAgain, entryAgain, extentAgain, refAgain, freedAgain, replyAgain, listAgain, namedAgain} {
+		for _, decode := range []func([]byte) ([]byte, error){inodeAgain, entryAgain, extentAgain, refAgain, freedAgain, replyAgain, listAgain, namedAgain, again(decodeRule), usageAgain} {
 			if got, err := decode(b); err == nil && !bytes.Equal(got, b) {
 				t.Errorf("%x decodes, and encodes to %x", b, got)
 			}

@@ -145,9 +145,11 @@ func (r *rename) ask() error {
 		return err
 	}
 	if r.exchange {
-		return r.v.mayMove(r.t)
+		if err := r.v.mayMove(r.t); err != nil {
+			return err
+		}
 	}
-	return nil
+	return r.border(r.fd, r.td)
 }
 
 // move does it without exchange.
@@ -212,5 +214,8 @@ func (r *rename) settle(d *inode, name string, n *inode) error {
 	}
 	r.touch(n)
 	r.toldEntry(ChangeAttr, d, name, n)
-	return r.txn.name(d, name, n)
+	if err := r.txn.name(d, name, n); err != nil {
+		return err
+	}
+	return r.settled(d, n, r.fd == r.td)
 }

@@ -60,13 +60,15 @@ type txn struct {
 	refs    map[sliceName]*slice
 	changes []Change
 	doomed  []posix.Ino
-	moved   []posix.Ino // directories: see dirs
-	made    int         // inodes
-	erased  int         // inodes
-	ragged  posix.Ino   // the file whose extents may be worth compacting
-	answer  posix.Attr  // what the operation answers
-	bytes   uint64      // likewise, of a copy
-	again   bool        // it had been applied before
+	moved   []posix.Ino       // directories: see dirs
+	taken   map[QuotaID]taken // of quotas
+	free    bool              // of the limits of quotas
+	made    int               // inodes
+	erased  int               // inodes
+	ragged  posix.Ino         // the file whose extents may be worth compacting
+	answer  posix.Attr        // what the operation answers
+	bytes   uint64            // likewise, of a copy
+	again   bool              // it had been applied before
 }
 
 // view runs f over a snapshot and gives errors their op.
@@ -123,19 +125,27 @@ func (t *Tree) damage(op string, err error) {
 // run is an engine transaction of the view: it writes back the inodes and
 // references that f changed, and when all is durable tells what changed.
 func (v View) run(ctx context.Context, f func(*txn) error) (*txn, error) {
+	v.t.quotas.gate.RLock()
+	defer v.t.quotas.gate.RUnlock()
+	return v.attempt(ctx, f)
+}
+
+// attempt is run, for who holds the gate of the quotas.
+func (v View) attempt(ctx context.Context, f func(*txn) error) (*txn, error) {
 	var x *txn
 	err := v.t.eng.Update(ctx, func(tx engine.Tx) error {
 		if x != nil {
-			x.spare() // of the run that came to nothing
+			x.settle(false) // the run that came to nothing
+			x.spare()
 		}
 		x = &txn{snap: snap{t: v.t, r: tx}, tx: tx, v: v, now: v.t.now()}
 		if err := f(x); err != nil {
 			return err
 		}
-		x.flush()
-		return nil
+		return x.flush()
 	})
 	if x != nil {
+		x.settle(err == nil)
 		x.spare()
 	}
 	if err != nil {
@@ -164,13 +174,17 @@ func (x *txn) spare() {
 }
 
 // flush writes back what was changed in memory.
-func (x *txn) flush() {
+func (x *txn) flush() error {
+	if err := x.charge(); err != nil {
+		return err
+	}
 	for _, n := range x.inodes {
 		if n.dirty && !n.gone {
 			x.tx.Put(inodeKey(n.Ino), n.encode())
 		}
 	}
 	x.flushRefs()
+	return nil
 }
 
 // replay answers whether the view's slot has applied its operation already.
@@ -248,6 +262,7 @@ func (s *snap) inode(ino posix.Ino) (*inode, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.was = n.charged()
 	s.inodes = append(s.inodes, n)
 	return n, nil
 }
