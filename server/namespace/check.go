@@ -51,6 +51,17 @@ func (v View) mayMove(n *inode) error {
 	return v.may(n, posix.MayWrite)
 }
 
+// mayName is asked for one more name of n: its owner may, and who may read and
+// write it, unless it runs as somebody: may_linkat with fs.protected_hardlinks
+// on. Otherwise a stranger could keep alive what its owner has replaced.
+func (v View) mayName(n *inode) error {
+	special := !n.Mode.IsReg() || n.Mode&posix.SetUID != 0 || n.Mode&(posix.SetGID|0o010) == posix.SetGID|0o010
+	if !v.owns(n) && (special || v.may(n, posix.MayRead|posix.MayWrite) != nil) {
+		return posix.EPERM
+	}
+	return nil
+}
+
 // mayMknod answers EPERM for devices, which are the superuser's to make;
 // anyone may make 0:0, the whiteout of overlayfs: vfs_mknod.
 func (v View) mayMknod(typ posix.Mode, rdev uint32) error {

@@ -257,6 +257,9 @@ func (v View) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.
 		case n.Nlink >= posix.LinkMax:
 			return nil, posix.EMLINK
 		}
+		if err := v.mayName(n); err != nil {
+			return nil, err
+		}
 		if err := x.mayLink(d, n); err != nil {
 			return nil, err
 		}

@@ -9,11 +9,13 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/wardfs/wardfs/acl"
 )
 
 // Plant makes below dir a tree that has one of everything: files of all sizes,
 // sparse and empty ones, long and strange names, hard and symbolic links,
-// fifos, odd modes, times long past, user xattrs. As root it has devices and
+// fifos, odd modes, times long past, user xattrs, ACLs. As root it has devices and
 // owners too. The tree is the same each time.
 func Plant(dir string) error {
 	p := planter{root: dir}
@@ -46,6 +48,7 @@ func Plant(dir string) error {
 			return errors.Join(unix.Setxattr(f, "user.one", []byte("1"), 0), unix.Setxattr(f, "user.zero", []byte("\x00"), 0))
 		})
 	}
+	p.acls()
 	if os.Geteuid() == 0 {
 		p.rootOnly()
 	}
@@ -73,6 +76,32 @@ func (p *planter) do(rel string, f func(path string) error) {
 
 func (p *planter) file(rel string, content []byte) {
 	p.do(rel, func(f string) error { return os.WriteFile(f, content, 0o644) })
+}
+
+// acls come in all shapes: named users and groups, a mask that takes away and
+// one alone, what a directory hands down.
+func (p *planter) acls() {
+	set := func(rel, name, text string) {
+		p.do(rel, func(f string) error {
+			l, _, err := acl.ParseText(text, acl.Names{})
+			if err == nil {
+				err = unix.Setxattr(f, name, acl.EncodeXattr(l), 0)
+			}
+			return err
+		})
+	}
+	for _, f := range []string{"user", "masked", "mask", "none"} {
+		p.file("acl/"+f, []byte(f))
+	}
+	set("acl/user", acl.XattrAccess, "u::rw-,u:4242:rw-,u:4343:---,g::r--,g:5005:rw-,m::rw-,o::r--")
+	set("acl/masked", acl.XattrAccess, "u::rwx,u:4343:rwx,g::rwx,m::---,o::---")
+	set("acl/mask", acl.XattrAccess, "u::rw-,g::rw-,m::r--,o::r--")
+	p.do("acl/dir", func(f string) error { return os.Mkdir(f, 0o750) })
+	set("acl/dir", acl.XattrDefault, "u::rwx,u:4242:rwx,g::r-x,g:5005:r-x,m::rwx,o::---")
+	p.file("acl/dir/sub/inherits", []byte("i"))
+	set("acl/dir/sub", acl.XattrDefault, "u::rwx,g::r-x,o::---")
+	p.file("acl/dir/sub/plain", []byte("p"))
+	set("acl", acl.XattrAccess, "u::rwx,g::r-x,g:5006:rwx,m::rwx,o::r-x")
 }
 
 func (p *planter) rootOnly() {

@@ -15,9 +15,9 @@ import (
 func tarStory(s *shell) {
 	src := s.source("encoding", "net")
 	archive := filepath.Join(s.local, "a.tar")
-	s.run("tar", "--xattrs", "--xattrs-include=*", "-C", src, "-cf", archive, ".")
+	s.run("tar", "--acls", "--xattrs", "--xattrs-include=*", "-C", src, "-cf", archive, ".")
 	s.run("mkdir", "out")
-	s.run("tar", "--xattrs", "--xattrs-include=*", "-C", "out", "-xpf", archive)
+	s.run("tar", "--acls", "--xattrs", "--xattrs-include=*", "-C", "out", "-xpf", archive)
 	s.run("tar", "-C", "out", "--compare", "-f", archive)
 	s.same("unpacked", filepath.Join(s.dir, "out"), src, 0)
 	s.run("tar", "-C", "out", "-czf", "back.tar.gz", ".")
@@ -31,7 +31,7 @@ func tarStory(s *shell) {
 
 func rsyncStory(s *shell) {
 	src := s.source("net", "go")
-	args := []string{"-aHX", "--checksum", "--itemize-changes"}
+	args := []string{"-aHAX", "--checksum", "--itemize-changes"}
 	if s.cred.UID == 0 {
 		args = append(args, "--devices", "--specials")
 	}

@@ -26,7 +26,7 @@ type Program struct {
 // All are the programs. Those of Quick leave out what takes long.
 var (
 	Quick = []Program{
-		{"git", gitStory}, {"tar", tarStory}, {"rsync", rsyncStory}, {"cp", cpStory}, {"sqlite", sqliteStory},
+		{"git", gitStory}, {"tar", tarStory}, {"rsync", rsyncStory}, {"cp", cpStory}, {"acl", aclStory}, {"sqlite", sqliteStory},
 		{"sqlite-killed", sqliteKilled}, {"cc", ccStory}, {"editor", editorStory}, {"shell", shellStory},
 	}
 	All = append([]Program{{"git-large", gitLarge}, {"go", goStory}}, Quick...)

@@ -62,6 +62,12 @@ var entryDenials = []denial{
 	{"link of a directory", posix.EPERM, func(ctx context.Context, p *place) error {
 		return first(p.eve.Link(ctx, p.ino["/tmp/d"], p.ino["/tmp"], "x"))
 	}},
+	{"link of what one may not write", posix.EPERM, func(ctx context.Context, p *place) error {
+		return first(p.eve.Link(ctx, p.ino["/d/read"], p.ino["/tmp"], "x"))
+	}},
+	{"link of a program that runs as another", posix.EPERM, func(ctx context.Context, p *place) error {
+		return first(p.eve.Link(ctx, p.ino["/tmp/run"], p.ino["/tmp"], "x"))
+	}},
 	{"unlink without w", posix.EACCES, func(ctx context.Context, p *place) error {
 		return p.eve.Unlink(ctx, p.ino["/d"], "f")
 	}},

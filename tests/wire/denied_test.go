@@ -53,7 +53,7 @@ func newPlace(t *testing.T) *place {
 		{"/d", posix.TypeDir | 0o755}, {"/d/f", 0o600}, {"/d/shared", 0o660}, {"/d/read", 0o644}, {"/d/run", 0o4755}, {"/d/sub", posix.TypeDir | 0o755},
 		{"/closed", posix.TypeDir | 0o700}, {"/closed/f", 0o666},
 		{"/blind", posix.TypeDir | 0o711},
-		{"/tmp", posix.TypeDir | 0o1777}, {"/tmp/a", 0o666}, {"/tmp/d", posix.TypeDir | 0o777},
+		{"/tmp", posix.TypeDir | 0o1777}, {"/tmp/a", 0o666}, {"/tmp/run", 0o4777}, {"/tmp/d", posix.TypeDir | 0o777},
 		{"/listed", 0o640},
 	} {
 		p.make(x.path, x.mode)
@@ -118,7 +118,7 @@ func (p *place) make(path string, mode posix.Mode) {
 func (p *place) all() string {
 	var b strings.Builder
 	ctx := p.t.Context()
-	for _, path := range []string{"/", "/d", "/d/f", "/d/shared", "/d/read", "/d/run", "/d/sub", "/d/link", "/closed", "/closed/f", "/blind", "/tmp", "/tmp/a", "/tmp/d", "/tmp/mine", "/listed"} {
+	for _, path := range []string{"/", "/d", "/d/f", "/d/shared", "/d/read", "/d/run", "/d/sub", "/d/link", "/closed", "/closed/f", "/blind", "/tmp", "/tmp/a", "/tmp/run", "/tmp/d", "/tmp/mine", "/listed"} {
 		a, err := p.root.Getattr(ctx, p.ino[path])
 		fmt.Fprintln(&b, path, a, err)
 		names, err := p.root.Listxattr(ctx, p.ino[path])
