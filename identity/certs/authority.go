@@ -70,7 +70,7 @@ func (a *Authority) CA() string    { return filepath.Join(a.dir, "ca.pem") }
 func (a *Authority) caKey() string { return filepath.Join(a.dir, "ca.key") }
 
 func (a *Authority) open() error {
-	pair, err := readPair(a.CA(), a.caKey())
+	pair, err := readPair(a.CA(), a.caKey(), nil)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (a *Authority) ensure(name string, want *x509.Certificate) (Pair, error) {
 
 // serves reports whether p is as wanted and will be for a while.
 func (a *Authority) serves(p Pair, want *x509.Certificate) bool {
-	pair, err := readPair(p.Cert, p.Key)
+	pair, err := readPair(p.Cert, p.Key, nil)
 	if err != nil {
 		return false
 	}

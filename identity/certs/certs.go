@@ -42,13 +42,29 @@ const (
 	IgnoreCert                    // not asked for
 )
 
-// Config says where the material lies. Paths are of PEM files.
+// Secret answers a password, read anew each time the material is.
+type Secret func() ([]byte, error)
+
+// Config says where the material lies: its own certificate in one of three
+// ways or, for a client, not at all; and whom to trust.
 type Config struct {
-	Cert, Key  string        // both, or for a client without a certificate neither
-	CA         string        // whom the other side must be certified by; for a client "" is the host's own list
+	Cert, Key        string // PEM files
+	KeyPassword      Secret // of Key or of the key in Keystore; nil: none, or the keystore's
+	Keystore         string // a JKS or PKCS#12 file
+	KeystorePassword Secret
+	Alias            string // which key of it; needed where there are several
+	Dir              string // a directory of pairs NAME.key, NAME.crt: the first name is shown, all are trusted
+
+	CA                 string // PEM file: whom the other side must be certified by; for a client "" is the host's own list
+	Truststore         string // a JKS or PKCS#12 file that says it instead
+	TruststorePassword Secret
+	Pins               []Pin // if any: one certificate of the other side's chain must have one of these, beside all else
+
 	ServerName string        // for a client: the name to expect instead of the host it dials
 	ClientAuth ClientAuth    // for a server
 	MinVersion uint16        // default and least sensible: tls.VersionTLS13; tls.VersionTLS12 for old peers
+	MaxVersion uint16        // default: the newest
+	Suites     []uint16      // of TLS 1.2; default: Go's choice
 	Every      time.Duration // look at the files at most this often: default [DefaultEvery], < 0 at every handshake
 	Log        *slog.Logger  // nil discards
 	Now        func() time.Time
@@ -73,6 +89,9 @@ func Load(c Config) (*Store, error) {
 	}
 	if c.MinVersion < tls.VersionTLS12 {
 		return nil, fmt.Errorf("certs: TLS below 1.2 is not supported")
+	}
+	if c.MaxVersion != 0 && c.MaxVersion < c.MinVersion {
+		return nil, fmt.Errorf("certs: the highest version of TLS is below the lowest")
 	}
 	if c.Every == 0 {
 		c.Every = DefaultEvery
@@ -140,12 +159,18 @@ func (s *Store) Client(host string) *tls.Config {
 }
 
 func (s *Store) common() *tls.Config {
-	return &tls.Config{
+	c := &tls.Config{
 		MinVersion:             s.c.MinVersion,
+		MaxVersion:             s.c.MaxVersion,
+		CipherSuites:           s.c.Suites,
 		NextProtos:             []string{Proto},
 		SessionTicketsDisabled: true,
 		Time:                   s.c.Now,
 	}
+	if len(s.c.Pins) > 0 {
+		c.VerifyConnection = pinned(s.c.Pins)
+	}
+	return c
 }
 
 // Leaf is the certificate in use, nil for a client without one.

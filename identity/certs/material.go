@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -23,24 +25,27 @@ type material struct {
 	open    string // a key file that others may read
 }
 
-// stamps are the state of the three files, so that a change shows.
-type stamps [3]stamp
+// stamps are the state of the files as text, so that a change shows.
+type stamps string
 
-type stamp struct {
-	ino          uint64
-	size         int64
-	mtime, ctime syscall.Timespec
-}
-
-// look takes the stamps. A file that is not there has the zero stamp.
-func look(c Config) (s stamps) {
-	for i, path := range []string{c.Cert, c.Key, c.CA} {
-		var st syscall.Stat_t
-		if path != "" && syscall.Stat(path, &st) == nil {
-			s[i] = stamp{st.Ino, st.Size, st.Mtim, st.Ctim}
+// look takes the stamps. A file that is not there has an empty one.
+func look(c Config) stamps {
+	paths := []string{c.Cert, c.Key, c.CA, c.Keystore, c.Truststore, c.Dir}
+	if c.Dir != "" {
+		names, _ := dirPairs(c.Dir)
+		for _, n := range names {
+			paths = append(paths, filepath.Join(c.Dir, n+".key"), filepath.Join(c.Dir, n+".crt"))
 		}
 	}
-	return s
+	var b strings.Builder
+	for _, path := range paths {
+		var st syscall.Stat_t
+		if path != "" && syscall.Stat(path, &st) == nil {
+			fmt.Fprint(&b, st.Ino, st.Size, st.Mtim, st.Ctim)
+		}
+		b.WriteByte(';')
+	}
+	return stamps(b.String())
 }
 
 // read reads all of it. The stamps are taken first: a file that changes while
@@ -51,28 +56,88 @@ func read(c Config) (*material, error) {
 		return nil, &Error{Errno: posix.EINVAL, Text: "a certificate needs its key and a key its certificate",
 			Next: "give both cert and key, or neither"}
 	}
-	if c.CA != "" {
-		cas, err := readCAs(c.CA)
-		if err != nil {
-			return nil, err
-		}
-		m.cas, m.anchors = cas, x509.NewCertPool()
-		for _, ca := range cas {
+	if ways := count(c.Cert != "", c.Keystore != "", c.Dir != ""); ways > 1 {
+		return nil, &Error{Errno: posix.EINVAL, Text: "a certificate comes from cert and key, from a keystore or from a directory, and here from several",
+			Next: "name one of them"}
+	}
+	if c.CA != "" && c.Truststore != "" {
+		return nil, &Error{Errno: posix.EINVAL, Text: "whom to trust comes from ca or from a truststore, and here from both", Next: "name one of them"}
+	}
+	if err := m.readTrust(c); err != nil {
+		return nil, err
+	}
+	if err := m.readOwn(c); err != nil {
+		return nil, err
+	}
+	if len(m.cas) > 0 {
+		m.anchors = x509.NewCertPool()
+		for _, ca := range m.cas {
 			m.anchors.AddCert(ca)
 		}
 	}
-	if c.Cert == "" {
-		return m, nil
-	}
-	leaf, err := readPair(c.Cert, c.Key)
-	if err != nil {
-		return nil, err
-	}
-	m.leaf = leaf
-	if st, err := os.Stat(c.Key); err == nil && st.Mode().Perm()&0o077 != 0 {
-		m.open = c.Key
-	}
 	return m, nil
+}
+
+func count(all ...bool) (n int) {
+	for _, b := range all {
+		if b {
+			n++
+		}
+	}
+	return n
+}
+
+func (m *material) readTrust(c Config) (err error) {
+	switch {
+	case c.CA != "":
+		m.cas, err = readCAs(c.CA)
+	case c.Truststore != "":
+		var password []byte
+		if password, err = c.TruststorePassword.get(); err == nil {
+			m.cas, err = readTruststore(c.Truststore, password)
+		}
+	}
+	return err
+}
+
+func (m *material) readOwn(c Config) (err error) {
+	switch {
+	case c.Dir != "":
+		return m.readDir(c.Dir)
+	case c.Keystore != "":
+		var password, keyPassword []byte
+		if password, err = c.KeystorePassword.get(); err != nil {
+			return err
+		}
+		if keyPassword, err = c.KeyPassword.get(); err != nil {
+			return err
+		}
+		m.noteOpen(c.Keystore)
+		m.leaf, err = readKeystore(c.Keystore, c.Alias, password, keyPassword)
+	case c.Cert != "":
+		m.noteOpen(c.Key)
+		m.leaf, err = readPair(c.Cert, c.Key, c.KeyPassword)
+	}
+	return err
+}
+
+// noteOpen notes a file with a key that others may read.
+func (m *material) noteOpen(path string) {
+	if st, err := os.Stat(path); err == nil && st.Mode().Perm()&0o077 != 0 {
+		m.open = path
+	}
+}
+
+// get answers nil for a secret that is not named.
+func (s Secret) get() ([]byte, error) {
+	if s == nil {
+		return nil, nil
+	}
+	b, err := s()
+	if err != nil {
+		return nil, &Error{Errno: posix.EINVAL, Text: "a password of the TLS material can't be had: " + err.Error(), Err: err}
+	}
+	return b, nil
 }
 
 func readCAs(path string) ([]*x509.Certificate, error) {
@@ -97,7 +162,7 @@ func readCAs(path string) ([]*x509.Certificate, error) {
 	return cas, nil
 }
 
-func readPair(cert, key string) (*tls.Certificate, error) {
+func readPair(cert, key string, passphrase Secret) (*tls.Certificate, error) {
 	certPEM, err := readFile(cert, "certificate")
 	if err != nil {
 		return nil, err
@@ -114,8 +179,20 @@ func readPair(cert, key string) (*tls.Certificate, error) {
 	if b == nil {
 		return nil, unusable(key, "holds no key", nil)
 	}
-	if _, old := b.Headers["DEK-Info"]; old || b.Type == "ENCRYPTED PRIVATE KEY" {
-		return nil, unusable(key, "the key has a passphrase, which wardfs can't ask for", nil)
+	if _, old := b.Headers["DEK-Info"]; old {
+		return nil, unusable(key, "the key has a passphrase in an old form: convert it by openssl pkcs8 -topk8", nil)
+	}
+	if b.Type == "ENCRYPTED PRIVATE KEY" {
+		password, err := passphrase.get()
+		if err != nil {
+			return nil, err
+		}
+		plain, err := decrypt(b, password)
+		if err != nil {
+			return nil, unusable(key, err.Error(), nil)
+		}
+		keyPEM = pem.EncodeToMemory(plain)
+		defer clear(keyPEM)
 	}
 	pair, err := tls.X509KeyPair(certPEM, keyPEM)
 	if err != nil {

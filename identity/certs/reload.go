@@ -37,7 +37,7 @@ func (s *Store) follow(always bool) error {
 		s.c.Log.Warn("certificates changed but can't be used, the last good ones stay", "err", err)
 		return err
 	}
-	s.now, s.refused = m, stamps{}
+	s.now, s.refused = m, ""
 	s.c.Log.Info("certificates reloaded", "cert", s.c.Cert, "ca", s.c.CA, "not_after", m.notAfter())
 	return nil
 }
