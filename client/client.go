@@ -46,6 +46,9 @@ type Config struct {
 	Mechanism string
 	User      string // whom SIMPLE states
 	Trusted   bool   // state the caller of each call; the server must agree
+	// Impersonate is the user for whom the mount acts; the server must agree.
+	Impersonate string
+	Path        string // the server's directory that is the root here; default /
 
 	Name    string // for people: host and mount point
 	Release string // for people: the version
@@ -101,7 +104,8 @@ func Connect(ctx context.Context, c Config) (*Mount, error) {
 			conn, err := m.conn("session", server)
 			return conn, server, err
 		},
-		Explain: m.explain, Servers: len(c.Servers), Prover: prover, Trusted: c.Trusted, Client: c.Name, Release: c.Release,
+		Explain: m.explain, Servers: len(c.Servers), Prover: prover, Trusted: c.Trusted,
+		Impersonate: c.Impersonate, Path: c.Path, Client: c.Name, Release: c.Release,
 		Soft: c.Soft, Timeout: c.Timeout, Recall: m.recalled, Down: m.down, Lost: m.lost, Log: c.Log,
 	})
 	if err != nil {

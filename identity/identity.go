@@ -29,10 +29,17 @@ var ErrRefused = errors.New("identity refused")
 type Principal struct {
 	Name      string
 	Mechanism string // how it was proven
+	// Via is who has proven itself and acts for Name; empty where that is Name.
+	Via string
 }
 
-// String is "user1 (SIMPLE)".
-func (p Principal) String() string { return p.Name + " (" + p.Mechanism + ")" }
+// String is "user1 (SIMPLE)" or "user1 via service1 (X509)".
+func (p Principal) String() string {
+	if p.Via != "" {
+		return p.Name + " via " + p.Via + " (" + p.Mechanism + ")"
+	}
+	return p.Name + " (" + p.Mechanism + ")"
+}
 
 // Channel is what a proof is bound to.
 type Channel struct {

@@ -75,7 +75,7 @@ func (x BlockHeader_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BlockHeader_Op.Descriptor instead.
 func (BlockHeader_Op) EnumDescriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{48, 0}
+	return file_ward_proto_rawDescGZIP(), []int{49, 0}
 }
 
 // ToServer is one message of the client on the session's stream.
@@ -211,6 +211,7 @@ type ToClient struct {
 	//	*ToClient_Welcome
 	//	*ToClient_Reply
 	//	*ToClient_Recall
+	//	*ToClient_Ended
 	Body          isToClient_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -287,6 +288,15 @@ func (x *ToClient) GetRecall() *Recall {
 	return nil
 }
 
+func (x *ToClient) GetEnded() *Ended {
+	if x != nil {
+		if x, ok := x.Body.(*ToClient_Ended); ok {
+			return x.Ended
+		}
+	}
+	return nil
+}
+
 type isToClient_Body interface {
 	isToClient_Body()
 }
@@ -303,11 +313,70 @@ type ToClient_Recall struct {
 	Recall *Recall `protobuf:"bytes,4,opt,name=recall,proto3,oneof"`
 }
 
+type ToClient_Ended struct {
+	Ended *Ended `protobuf:"bytes,5,opt,name=ended,proto3,oneof"` // the last message of a session that lost its right
+}
+
 func (*ToClient_Welcome) isToClient_Body() {}
 
 func (*ToClient_Reply) isToClient_Body() {}
 
 func (*ToClient_Recall) isToClient_Body() {}
+
+func (*ToClient_Ended) isToClient_Body() {}
+
+// Ended says why the server ends the session.
+type Ended struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Errno         uint32                 `protobuf:"varint,1,opt,name=errno,proto3" json:"errno,omitempty"`
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ended) Reset() {
+	*x = Ended{}
+	mi := &file_ward_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ended) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ended) ProtoMessage() {}
+
+func (x *Ended) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ended.ProtoReflect.Descriptor instead.
+func (*Ended) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Ended) GetErrno() uint32 {
+	if x != nil {
+		return x.Errno
+	}
+	return 0
+}
+
+func (x *Ended) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
 
 // Hello opens a session or, with session and secret, goes on with one.
 type Hello struct {
@@ -318,15 +387,17 @@ type Hello struct {
 	Trusted       bool                   `protobuf:"varint,4,opt,name=trusted,proto3" json:"trusted,omitempty"`    // calls will state their callers
 	Session       uint64                 `protobuf:"varint,5,opt,name=session,proto3" json:"session,omitempty"`
 	Secret        []byte                 `protobuf:"bytes,6,opt,name=secret,proto3" json:"secret,omitempty"`
-	Client        string                 `protobuf:"bytes,7,opt,name=client,proto3" json:"client,omitempty"`   // for people: host and mount point
-	Release       string                 `protobuf:"bytes,8,opt,name=release,proto3" json:"release,omitempty"` // for people: the client's version
+	Client        string                 `protobuf:"bytes,7,opt,name=client,proto3" json:"client,omitempty"`            // for people: host and mount point
+	Release       string                 `protobuf:"bytes,8,opt,name=release,proto3" json:"release,omitempty"`          // for people: the client's version
+	Path          string                 `protobuf:"bytes,9,opt,name=path,proto3" json:"path,omitempty"`                // the directory that is to be inode 1; empty: /
+	Impersonate   string                 `protobuf:"bytes,10,opt,name=impersonate,proto3" json:"impersonate,omitempty"` // for whom to act; empty: for whom the proof is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_ward_proto_msgTypes[2]
+	mi := &file_ward_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -338,7 +409,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[2]
+	mi := &file_ward_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -351,7 +422,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{2}
+	return file_ward_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Hello) GetVersion() uint32 {
@@ -410,6 +481,20 @@ func (x *Hello) GetRelease() string {
 	return ""
 }
 
+func (x *Hello) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Hello) GetImpersonate() string {
+	if x != nil {
+		return x.Impersonate
+	}
+	return ""
+}
+
 type Welcome struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
@@ -425,14 +510,17 @@ type Welcome struct {
 	Message       string                 `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`
 	Release       string                 `protobuf:"bytes,12,opt,name=release,proto3" json:"release,omitempty"`
 	InlineMax     uint32                 `protobuf:"varint,13,opt,name=inline_max,json=inlineMax,proto3" json:"inline_max,omitempty"` // bytes that a Commit may bring by itself; 0: none
-	Proof         []byte                 `protobuf:"bytes,20,opt,name=proof,proto3" json:"proof,omitempty"`                           // of the server, where the mechanism has one: KERBEROS
+	Path          string                 `protobuf:"bytes,14,opt,name=path,proto3" json:"path,omitempty"`                             // as in Hello: a server that does not know it would show the whole tree
+	Via           string                 `protobuf:"bytes,15,opt,name=via,proto3" json:"via,omitempty"`                               // who acts for principal
+	ReadOnly      bool                   `protobuf:"varint,16,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	Proof         []byte                 `protobuf:"bytes,20,opt,name=proof,proto3" json:"proof,omitempty"` // of the server, where the mechanism has one: KERBEROS
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_ward_proto_msgTypes[3]
+	mi := &file_ward_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -444,7 +532,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[3]
+	mi := &file_ward_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -457,7 +545,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{3}
+	return file_ward_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Welcome) GetVersion() uint32 {
@@ -551,6 +639,27 @@ func (x *Welcome) GetInlineMax() uint32 {
 	return 0
 }
 
+func (x *Welcome) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Welcome) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *Welcome) GetReadOnly() bool {
+	if x != nil {
+		return x.ReadOnly
+	}
+	return false
+}
+
 func (x *Welcome) GetProof() []byte {
 	if x != nil {
 		return x.Proof
@@ -566,7 +675,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_ward_proto_msgTypes[4]
+	mi := &file_ward_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +687,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[4]
+	mi := &file_ward_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +700,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{4}
+	return file_ward_proto_rawDescGZIP(), []int{5}
 }
 
 type Bye struct {
@@ -602,7 +711,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_ward_proto_msgTypes[5]
+	mi := &file_ward_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +723,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[5]
+	mi := &file_ward_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +736,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{5}
+	return file_ward_proto_rawDescGZIP(), []int{6}
 }
 
 // Recall tells the client what to forget. It mirrors namespace.Change.
@@ -641,7 +750,7 @@ type Recall struct {
 
 func (x *Recall) Reset() {
 	*x = Recall{}
-	mi := &file_ward_proto_msgTypes[6]
+	mi := &file_ward_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -653,7 +762,7 @@ func (x *Recall) String() string {
 func (*Recall) ProtoMessage() {}
 
 func (x *Recall) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[6]
+	mi := &file_ward_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -666,7 +775,7 @@ func (x *Recall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recall.ProtoReflect.Descriptor instead.
 func (*Recall) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{6}
+	return file_ward_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Recall) GetChanges() []*Change {
@@ -694,7 +803,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_ward_proto_msgTypes[7]
+	mi := &file_ward_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +815,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[7]
+	mi := &file_ward_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +828,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{7}
+	return file_ward_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Change) GetIno() uint64 {
@@ -756,7 +865,7 @@ type Cred struct {
 
 func (x *Cred) Reset() {
 	*x = Cred{}
-	mi := &file_ward_proto_msgTypes[8]
+	mi := &file_ward_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -768,7 +877,7 @@ func (x *Cred) String() string {
 func (*Cred) ProtoMessage() {}
 
 func (x *Cred) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[8]
+	mi := &file_ward_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -781,7 +890,7 @@ func (x *Cred) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cred.ProtoReflect.Descriptor instead.
 func (*Cred) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{8}
+	return file_ward_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Cred) GetUid() uint32 {
@@ -823,7 +932,7 @@ type Time struct {
 
 func (x *Time) Reset() {
 	*x = Time{}
-	mi := &file_ward_proto_msgTypes[9]
+	mi := &file_ward_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -835,7 +944,7 @@ func (x *Time) String() string {
 func (*Time) ProtoMessage() {}
 
 func (x *Time) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[9]
+	mi := &file_ward_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -848,7 +957,7 @@ func (x *Time) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Time.ProtoReflect.Descriptor instead.
 func (*Time) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{9}
+	return file_ward_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Time) GetSec() int64 {
@@ -888,7 +997,7 @@ type Attr struct {
 
 func (x *Attr) Reset() {
 	*x = Attr{}
-	mi := &file_ward_proto_msgTypes[10]
+	mi := &file_ward_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -900,7 +1009,7 @@ func (x *Attr) String() string {
 func (*Attr) ProtoMessage() {}
 
 func (x *Attr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[10]
+	mi := &file_ward_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -913,7 +1022,7 @@ func (x *Attr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attr.ProtoReflect.Descriptor instead.
 func (*Attr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{10}
+	return file_ward_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Attr) GetIno() uint64 {
@@ -1029,7 +1138,7 @@ type Extent struct {
 
 func (x *Extent) Reset() {
 	*x = Extent{}
-	mi := &file_ward_proto_msgTypes[11]
+	mi := &file_ward_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1041,7 +1150,7 @@ func (x *Extent) String() string {
 func (*Extent) ProtoMessage() {}
 
 func (x *Extent) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[11]
+	mi := &file_ward_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1054,7 +1163,7 @@ func (x *Extent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Extent.ProtoReflect.Descriptor instead.
 func (*Extent) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{11}
+	return file_ward_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Extent) GetOff() uint64 {
@@ -1111,7 +1220,7 @@ type Dirent struct {
 
 func (x *Dirent) Reset() {
 	*x = Dirent{}
-	mi := &file_ward_proto_msgTypes[12]
+	mi := &file_ward_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1232,7 @@ func (x *Dirent) String() string {
 func (*Dirent) ProtoMessage() {}
 
 func (x *Dirent) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[12]
+	mi := &file_ward_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1245,7 @@ func (x *Dirent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dirent.ProtoReflect.Descriptor instead.
 func (*Dirent) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{12}
+	return file_ward_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Dirent) GetName() []byte {
@@ -1214,7 +1323,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_ward_proto_msgTypes[13]
+	mi := &file_ward_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1226,7 +1335,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[13]
+	mi := &file_ward_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1239,7 +1348,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{13}
+	return file_ward_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Call) GetCred() *Cred {
@@ -1816,7 +1925,7 @@ type Lookup struct {
 
 func (x *Lookup) Reset() {
 	*x = Lookup{}
-	mi := &file_ward_proto_msgTypes[14]
+	mi := &file_ward_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +1937,7 @@ func (x *Lookup) String() string {
 func (*Lookup) ProtoMessage() {}
 
 func (x *Lookup) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[14]
+	mi := &file_ward_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +1950,7 @@ func (x *Lookup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lookup.ProtoReflect.Descriptor instead.
 func (*Lookup) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{14}
+	return file_ward_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Lookup) GetDir() uint64 {
@@ -1867,7 +1976,7 @@ type Getattr struct {
 
 func (x *Getattr) Reset() {
 	*x = Getattr{}
-	mi := &file_ward_proto_msgTypes[15]
+	mi := &file_ward_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1879,7 +1988,7 @@ func (x *Getattr) String() string {
 func (*Getattr) ProtoMessage() {}
 
 func (x *Getattr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[15]
+	mi := &file_ward_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1892,7 +2001,7 @@ func (x *Getattr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Getattr.ProtoReflect.Descriptor instead.
 func (*Getattr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{15}
+	return file_ward_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Getattr) GetIno() uint64 {
@@ -1919,7 +2028,7 @@ type Setattr struct {
 
 func (x *Setattr) Reset() {
 	*x = Setattr{}
-	mi := &file_ward_proto_msgTypes[16]
+	mi := &file_ward_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +2040,7 @@ func (x *Setattr) String() string {
 func (*Setattr) ProtoMessage() {}
 
 func (x *Setattr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[16]
+	mi := &file_ward_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +2053,7 @@ func (x *Setattr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setattr.ProtoReflect.Descriptor instead.
 func (*Setattr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{16}
+	return file_ward_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Setattr) GetIno() uint64 {
@@ -2020,7 +2129,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_ward_proto_msgTypes[17]
+	mi := &file_ward_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2141,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[17]
+	mi := &file_ward_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2154,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{17}
+	return file_ward_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Access) GetIno() uint64 {
@@ -2071,7 +2180,7 @@ type Readlink struct {
 
 func (x *Readlink) Reset() {
 	*x = Readlink{}
-	mi := &file_ward_proto_msgTypes[18]
+	mi := &file_ward_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2083,7 +2192,7 @@ func (x *Readlink) String() string {
 func (*Readlink) ProtoMessage() {}
 
 func (x *Readlink) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[18]
+	mi := &file_ward_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2096,7 +2205,7 @@ func (x *Readlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readlink.ProtoReflect.Descriptor instead.
 func (*Readlink) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{18}
+	return file_ward_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Readlink) GetIno() uint64 {
@@ -2119,7 +2228,7 @@ type Make struct {
 
 func (x *Make) Reset() {
 	*x = Make{}
-	mi := &file_ward_proto_msgTypes[19]
+	mi := &file_ward_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2131,7 +2240,7 @@ func (x *Make) String() string {
 func (*Make) ProtoMessage() {}
 
 func (x *Make) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[19]
+	mi := &file_ward_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2144,7 +2253,7 @@ func (x *Make) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Make.ProtoReflect.Descriptor instead.
 func (*Make) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{19}
+	return file_ward_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Make) GetDir() uint64 {
@@ -2193,7 +2302,7 @@ type Symlink struct {
 
 func (x *Symlink) Reset() {
 	*x = Symlink{}
-	mi := &file_ward_proto_msgTypes[20]
+	mi := &file_ward_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2314,7 @@ func (x *Symlink) String() string {
 func (*Symlink) ProtoMessage() {}
 
 func (x *Symlink) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[20]
+	mi := &file_ward_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2327,7 @@ func (x *Symlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Symlink.ProtoReflect.Descriptor instead.
 func (*Symlink) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{20}
+	return file_ward_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Symlink) GetDir() uint64 {
@@ -2253,7 +2362,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_ward_proto_msgTypes[21]
+	mi := &file_ward_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2265,7 +2374,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[21]
+	mi := &file_ward_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2278,7 +2387,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{21}
+	return file_ward_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Link) GetIno() uint64 {
@@ -2312,7 +2421,7 @@ type Remove struct {
 
 func (x *Remove) Reset() {
 	*x = Remove{}
-	mi := &file_ward_proto_msgTypes[22]
+	mi := &file_ward_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2324,7 +2433,7 @@ func (x *Remove) String() string {
 func (*Remove) ProtoMessage() {}
 
 func (x *Remove) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[22]
+	mi := &file_ward_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2337,7 +2446,7 @@ func (x *Remove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remove.ProtoReflect.Descriptor instead.
 func (*Remove) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{22}
+	return file_ward_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Remove) GetDir() uint64 {
@@ -2367,7 +2476,7 @@ type Rename struct {
 
 func (x *Rename) Reset() {
 	*x = Rename{}
-	mi := &file_ward_proto_msgTypes[23]
+	mi := &file_ward_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2379,7 +2488,7 @@ func (x *Rename) String() string {
 func (*Rename) ProtoMessage() {}
 
 func (x *Rename) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[23]
+	mi := &file_ward_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2392,7 +2501,7 @@ func (x *Rename) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rename.ProtoReflect.Descriptor instead.
 func (*Rename) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{23}
+	return file_ward_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Rename) GetFrom() uint64 {
@@ -2443,7 +2552,7 @@ type Readdir struct {
 
 func (x *Readdir) Reset() {
 	*x = Readdir{}
-	mi := &file_ward_proto_msgTypes[24]
+	mi := &file_ward_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2455,7 +2564,7 @@ func (x *Readdir) String() string {
 func (*Readdir) ProtoMessage() {}
 
 func (x *Readdir) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[24]
+	mi := &file_ward_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2468,7 +2577,7 @@ func (x *Readdir) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readdir.ProtoReflect.Descriptor instead.
 func (*Readdir) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{24}
+	return file_ward_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Readdir) GetDir() uint64 {
@@ -2520,7 +2629,7 @@ type Create struct {
 
 func (x *Create) Reset() {
 	*x = Create{}
-	mi := &file_ward_proto_msgTypes[25]
+	mi := &file_ward_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2641,7 @@ func (x *Create) String() string {
 func (*Create) ProtoMessage() {}
 
 func (x *Create) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[25]
+	mi := &file_ward_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2654,7 @@ func (x *Create) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Create.ProtoReflect.Descriptor instead.
 func (*Create) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{25}
+	return file_ward_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Create) GetDir() uint64 {
@@ -2601,7 +2710,7 @@ type Open struct {
 
 func (x *Open) Reset() {
 	*x = Open{}
-	mi := &file_ward_proto_msgTypes[26]
+	mi := &file_ward_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +2722,7 @@ func (x *Open) String() string {
 func (*Open) ProtoMessage() {}
 
 func (x *Open) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[26]
+	mi := &file_ward_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +2735,7 @@ func (x *Open) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Open.ProtoReflect.Descriptor instead.
 func (*Open) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{26}
+	return file_ward_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Open) GetIno() uint64 {
@@ -2659,7 +2768,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_ward_proto_msgTypes[27]
+	mi := &file_ward_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2671,7 +2780,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[27]
+	mi := &file_ward_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2684,7 +2793,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{27}
+	return file_ward_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Close) GetHandle() uint64 {
@@ -2705,7 +2814,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_ward_proto_msgTypes[28]
+	mi := &file_ward_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2826,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[28]
+	mi := &file_ward_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +2839,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{28}
+	return file_ward_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Layout) GetHandle() uint64 {
@@ -2766,7 +2875,7 @@ type Commit struct {
 
 func (x *Commit) Reset() {
 	*x = Commit{}
-	mi := &file_ward_proto_msgTypes[29]
+	mi := &file_ward_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2778,7 +2887,7 @@ func (x *Commit) String() string {
 func (*Commit) ProtoMessage() {}
 
 func (x *Commit) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[29]
+	mi := &file_ward_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2791,7 +2900,7 @@ func (x *Commit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commit.ProtoReflect.Descriptor instead.
 func (*Commit) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{29}
+	return file_ward_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Commit) GetHandle() uint64 {
@@ -2832,7 +2941,7 @@ type Inline struct {
 
 func (x *Inline) Reset() {
 	*x = Inline{}
-	mi := &file_ward_proto_msgTypes[30]
+	mi := &file_ward_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +2953,7 @@ func (x *Inline) String() string {
 func (*Inline) ProtoMessage() {}
 
 func (x *Inline) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[30]
+	mi := &file_ward_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +2966,7 @@ func (x *Inline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inline.ProtoReflect.Descriptor instead.
 func (*Inline) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{30}
+	return file_ward_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Inline) GetSlice() []byte {
@@ -2886,7 +2995,7 @@ type Xattr struct {
 
 func (x *Xattr) Reset() {
 	*x = Xattr{}
-	mi := &file_ward_proto_msgTypes[31]
+	mi := &file_ward_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2898,7 +3007,7 @@ func (x *Xattr) String() string {
 func (*Xattr) ProtoMessage() {}
 
 func (x *Xattr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[31]
+	mi := &file_ward_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2911,7 +3020,7 @@ func (x *Xattr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Xattr.ProtoReflect.Descriptor instead.
 func (*Xattr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{31}
+	return file_ward_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Xattr) GetIno() uint64 {
@@ -2951,7 +3060,7 @@ type Statfs struct {
 
 func (x *Statfs) Reset() {
 	*x = Statfs{}
-	mi := &file_ward_proto_msgTypes[32]
+	mi := &file_ward_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2963,7 +3072,7 @@ func (x *Statfs) String() string {
 func (*Statfs) ProtoMessage() {}
 
 func (x *Statfs) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[32]
+	mi := &file_ward_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2976,7 +3085,7 @@ func (x *Statfs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statfs.ProtoReflect.Descriptor instead.
 func (*Statfs) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{32}
+	return file_ward_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Statfs) GetIno() uint64 {
@@ -2997,7 +3106,7 @@ type Reclaim struct {
 
 func (x *Reclaim) Reset() {
 	*x = Reclaim{}
-	mi := &file_ward_proto_msgTypes[33]
+	mi := &file_ward_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3009,7 +3118,7 @@ func (x *Reclaim) String() string {
 func (*Reclaim) ProtoMessage() {}
 
 func (x *Reclaim) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[33]
+	mi := &file_ward_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3022,7 +3131,7 @@ func (x *Reclaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reclaim.ProtoReflect.Descriptor instead.
 func (*Reclaim) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{33}
+	return file_ward_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Reclaim) GetTicket() []byte {
@@ -3044,7 +3153,7 @@ type Allocate struct {
 
 func (x *Allocate) Reset() {
 	*x = Allocate{}
-	mi := &file_ward_proto_msgTypes[34]
+	mi := &file_ward_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3056,7 +3165,7 @@ func (x *Allocate) String() string {
 func (*Allocate) ProtoMessage() {}
 
 func (x *Allocate) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[34]
+	mi := &file_ward_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3069,7 +3178,7 @@ func (x *Allocate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allocate.ProtoReflect.Descriptor instead.
 func (*Allocate) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{34}
+	return file_ward_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Allocate) GetHandle() uint64 {
@@ -3113,7 +3222,7 @@ type CopyRange struct {
 
 func (x *CopyRange) Reset() {
 	*x = CopyRange{}
-	mi := &file_ward_proto_msgTypes[35]
+	mi := &file_ward_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3125,7 +3234,7 @@ func (x *CopyRange) String() string {
 func (*CopyRange) ProtoMessage() {}
 
 func (x *CopyRange) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[35]
+	mi := &file_ward_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3138,7 +3247,7 @@ func (x *CopyRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyRange.ProtoReflect.Descriptor instead.
 func (*CopyRange) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{35}
+	return file_ward_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CopyRange) GetFrom() uint64 {
@@ -3189,7 +3298,7 @@ type Tmpfile struct {
 
 func (x *Tmpfile) Reset() {
 	*x = Tmpfile{}
-	mi := &file_ward_proto_msgTypes[36]
+	mi := &file_ward_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3201,7 +3310,7 @@ func (x *Tmpfile) String() string {
 func (*Tmpfile) ProtoMessage() {}
 
 func (x *Tmpfile) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[36]
+	mi := &file_ward_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3214,7 +3323,7 @@ func (x *Tmpfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tmpfile.ProtoReflect.Descriptor instead.
 func (*Tmpfile) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{36}
+	return file_ward_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Tmpfile) GetDir() uint64 {
@@ -3267,7 +3376,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_ward_proto_msgTypes[37]
+	mi := &file_ward_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3279,7 +3388,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[37]
+	mi := &file_ward_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3292,7 +3401,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{37}
+	return file_ward_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Lock) GetKind() uint32 {
@@ -3347,7 +3456,7 @@ type Getlk struct {
 
 func (x *Getlk) Reset() {
 	*x = Getlk{}
-	mi := &file_ward_proto_msgTypes[38]
+	mi := &file_ward_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3359,7 +3468,7 @@ func (x *Getlk) String() string {
 func (*Getlk) ProtoMessage() {}
 
 func (x *Getlk) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[38]
+	mi := &file_ward_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3372,7 +3481,7 @@ func (x *Getlk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Getlk.ProtoReflect.Descriptor instead.
 func (*Getlk) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{38}
+	return file_ward_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Getlk) GetIno() uint64 {
@@ -3400,7 +3509,7 @@ type Setlk struct {
 
 func (x *Setlk) Reset() {
 	*x = Setlk{}
-	mi := &file_ward_proto_msgTypes[39]
+	mi := &file_ward_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +3521,7 @@ func (x *Setlk) String() string {
 func (*Setlk) ProtoMessage() {}
 
 func (x *Setlk) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[39]
+	mi := &file_ward_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +3534,7 @@ func (x *Setlk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setlk.ProtoReflect.Descriptor instead.
 func (*Setlk) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{39}
+	return file_ward_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Setlk) GetIno() uint64 {
@@ -3460,7 +3569,7 @@ type Unlock struct {
 
 func (x *Unlock) Reset() {
 	*x = Unlock{}
-	mi := &file_ward_proto_msgTypes[40]
+	mi := &file_ward_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3472,7 +3581,7 @@ func (x *Unlock) String() string {
 func (*Unlock) ProtoMessage() {}
 
 func (x *Unlock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[40]
+	mi := &file_ward_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3485,7 +3594,7 @@ func (x *Unlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unlock.ProtoReflect.Descriptor instead.
 func (*Unlock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{40}
+	return file_ward_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Unlock) GetIno() uint64 {
@@ -3521,7 +3630,7 @@ type ReclaimLock struct {
 
 func (x *ReclaimLock) Reset() {
 	*x = ReclaimLock{}
-	mi := &file_ward_proto_msgTypes[41]
+	mi := &file_ward_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3533,7 +3642,7 @@ func (x *ReclaimLock) String() string {
 func (*ReclaimLock) ProtoMessage() {}
 
 func (x *ReclaimLock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[41]
+	mi := &file_ward_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3546,7 +3655,7 @@ func (x *ReclaimLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReclaimLock.ProtoReflect.Descriptor instead.
 func (*ReclaimLock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{41}
+	return file_ward_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ReclaimLock) GetIno() uint64 {
@@ -3572,7 +3681,7 @@ type Reclaimed struct {
 
 func (x *Reclaimed) Reset() {
 	*x = Reclaimed{}
-	mi := &file_ward_proto_msgTypes[42]
+	mi := &file_ward_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3584,7 +3693,7 @@ func (x *Reclaimed) String() string {
 func (*Reclaimed) ProtoMessage() {}
 
 func (x *Reclaimed) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[42]
+	mi := &file_ward_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3597,7 +3706,7 @@ func (x *Reclaimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reclaimed.ProtoReflect.Descriptor instead.
 func (*Reclaimed) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{42}
+	return file_ward_proto_rawDescGZIP(), []int{43}
 }
 
 // Idents are owners by name and by id: ids asks for the ids of the names, names
@@ -3616,7 +3725,7 @@ type Idents struct {
 
 func (x *Idents) Reset() {
 	*x = Idents{}
-	mi := &file_ward_proto_msgTypes[43]
+	mi := &file_ward_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3628,7 +3737,7 @@ func (x *Idents) String() string {
 func (*Idents) ProtoMessage() {}
 
 func (x *Idents) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[43]
+	mi := &file_ward_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3641,7 +3750,7 @@ func (x *Idents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Idents.ProtoReflect.Descriptor instead.
 func (*Idents) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{43}
+	return file_ward_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Idents) GetKind() uint32 {
@@ -3674,7 +3783,7 @@ type Whoami struct {
 
 func (x *Whoami) Reset() {
 	*x = Whoami{}
-	mi := &file_ward_proto_msgTypes[44]
+	mi := &file_ward_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3686,7 +3795,7 @@ func (x *Whoami) String() string {
 func (*Whoami) ProtoMessage() {}
 
 func (x *Whoami) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[44]
+	mi := &file_ward_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3699,7 +3808,7 @@ func (x *Whoami) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Whoami.ProtoReflect.Descriptor instead.
 func (*Whoami) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{44}
+	return file_ward_proto_rawDescGZIP(), []int{45}
 }
 
 // Reply answers a Call. errno is wire errno (proto/errors.go); 0 is success,
@@ -3726,7 +3835,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_ward_proto_msgTypes[45]
+	mi := &file_ward_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3738,7 +3847,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[45]
+	mi := &file_ward_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3751,7 +3860,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{45}
+	return file_ward_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Reply) GetErrno() uint32 {
@@ -3866,7 +3975,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_ward_proto_msgTypes[46]
+	mi := &file_ward_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3878,7 +3987,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[46]
+	mi := &file_ward_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3891,7 +4000,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{46}
+	return file_ward_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Opened) GetAttr() *Attr {
@@ -3943,7 +4052,7 @@ type StatfsReply struct {
 
 func (x *StatfsReply) Reset() {
 	*x = StatfsReply{}
-	mi := &file_ward_proto_msgTypes[47]
+	mi := &file_ward_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3955,7 +4064,7 @@ func (x *StatfsReply) String() string {
 func (*StatfsReply) ProtoMessage() {}
 
 func (x *StatfsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[47]
+	mi := &file_ward_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3968,7 +4077,7 @@ func (x *StatfsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatfsReply.ProtoReflect.Descriptor instead.
 func (*StatfsReply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{47}
+	return file_ward_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *StatfsReply) GetBytes() uint64 {
@@ -4026,7 +4135,7 @@ type BlockHeader struct {
 
 func (x *BlockHeader) Reset() {
 	*x = BlockHeader{}
-	mi := &file_ward_proto_msgTypes[48]
+	mi := &file_ward_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4038,7 +4147,7 @@ func (x *BlockHeader) String() string {
 func (*BlockHeader) ProtoMessage() {}
 
 func (x *BlockHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[48]
+	mi := &file_ward_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4051,7 +4160,7 @@ func (x *BlockHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockHeader.ProtoReflect.Descriptor instead.
 func (*BlockHeader) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{48}
+	return file_ward_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *BlockHeader) GetId() uint64 {
@@ -4136,13 +4245,17 @@ const file_ward_proto_rawDesc = "" +
 	"\x04call\x18\x03 \x01(\v2\x0f.wardfs.v1.CallH\x00R\x04call\x12+\n" +
 	"\x06cancel\x18\x04 \x01(\v2\x11.wardfs.v1.CancelH\x00R\x06cancel\x12\"\n" +
 	"\x03bye\x18\x05 \x01(\v2\x0e.wardfs.v1.ByeH\x00R\x03byeB\x06\n" +
-	"\x04body\"\xa9\x01\n" +
+	"\x04body\"\xd3\x01\n" +
 	"\bToClient\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
 	"\awelcome\x18\x02 \x01(\v2\x12.wardfs.v1.WelcomeH\x00R\awelcome\x12(\n" +
 	"\x05reply\x18\x03 \x01(\v2\x10.wardfs.v1.ReplyH\x00R\x05reply\x12+\n" +
-	"\x06recall\x18\x04 \x01(\v2\x11.wardfs.v1.RecallH\x00R\x06recallB\x06\n" +
-	"\x04body\"\xd3\x01\n" +
+	"\x06recall\x18\x04 \x01(\v2\x11.wardfs.v1.RecallH\x00R\x06recall\x12(\n" +
+	"\x05ended\x18\x05 \x01(\v2\x10.wardfs.v1.EndedH\x00R\x05endedB\x06\n" +
+	"\x04body\"7\n" +
+	"\x05Ended\x12\x14\n" +
+	"\x05errno\x18\x01 \x01(\rR\x05errno\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x89\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tmechanism\x18\x02 \x01(\tR\tmechanism\x12\x14\n" +
@@ -4151,7 +4264,10 @@ const file_ward_proto_rawDesc = "" +
 	"\asession\x18\x05 \x01(\x04R\asession\x12\x16\n" +
 	"\x06secret\x18\x06 \x01(\fR\x06secret\x12\x16\n" +
 	"\x06client\x18\a \x01(\tR\x06client\x12\x18\n" +
-	"\arelease\x18\b \x01(\tR\arelease\"\xeb\x02\n" +
+	"\arelease\x18\b \x01(\tR\arelease\x12\x12\n" +
+	"\x04path\x18\t \x01(\tR\x04path\x12 \n" +
+	"\vimpersonate\x18\n" +
+	" \x01(\tR\vimpersonate\"\xae\x03\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x16\n" +
@@ -4168,7 +4284,10 @@ const file_ward_proto_rawDesc = "" +
 	"\amessage\x18\v \x01(\tR\amessage\x12\x18\n" +
 	"\arelease\x18\f \x01(\tR\arelease\x12\x1d\n" +
 	"\n" +
-	"inline_max\x18\r \x01(\rR\tinlineMax\x12\x14\n" +
+	"inline_max\x18\r \x01(\rR\tinlineMax\x12\x12\n" +
+	"\x04path\x18\x0e \x01(\tR\x04path\x12\x10\n" +
+	"\x03via\x18\x0f \x01(\tR\x03via\x12\x1b\n" +
+	"\tread_only\x18\x10 \x01(\bR\breadOnly\x12\x14\n" +
 	"\x05proof\x18\x14 \x01(\fR\x05proof\"\b\n" +
 	"\x06Cancel\"\x05\n" +
 	"\x03Bye\"U\n" +
@@ -4453,133 +4572,135 @@ func file_ward_proto_rawDescGZIP() []byte {
 }
 
 var file_ward_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
 var file_ward_proto_goTypes = []any{
 	(BlockHeader_Op)(0), // 0: wardfs.v1.BlockHeader.Op
 	(*ToServer)(nil),    // 1: wardfs.v1.ToServer
 	(*ToClient)(nil),    // 2: wardfs.v1.ToClient
-	(*Hello)(nil),       // 3: wardfs.v1.Hello
-	(*Welcome)(nil),     // 4: wardfs.v1.Welcome
-	(*Cancel)(nil),      // 5: wardfs.v1.Cancel
-	(*Bye)(nil),         // 6: wardfs.v1.Bye
-	(*Recall)(nil),      // 7: wardfs.v1.Recall
-	(*Change)(nil),      // 8: wardfs.v1.Change
-	(*Cred)(nil),        // 9: wardfs.v1.Cred
-	(*Time)(nil),        // 10: wardfs.v1.Time
-	(*Attr)(nil),        // 11: wardfs.v1.Attr
-	(*Extent)(nil),      // 12: wardfs.v1.Extent
-	(*Dirent)(nil),      // 13: wardfs.v1.Dirent
-	(*Call)(nil),        // 14: wardfs.v1.Call
-	(*Lookup)(nil),      // 15: wardfs.v1.Lookup
-	(*Getattr)(nil),     // 16: wardfs.v1.Getattr
-	(*Setattr)(nil),     // 17: wardfs.v1.Setattr
-	(*Access)(nil),      // 18: wardfs.v1.Access
-	(*Readlink)(nil),    // 19: wardfs.v1.Readlink
-	(*Make)(nil),        // 20: wardfs.v1.Make
-	(*Symlink)(nil),     // 21: wardfs.v1.Symlink
-	(*Link)(nil),        // 22: wardfs.v1.Link
-	(*Remove)(nil),      // 23: wardfs.v1.Remove
-	(*Rename)(nil),      // 24: wardfs.v1.Rename
-	(*Readdir)(nil),     // 25: wardfs.v1.Readdir
-	(*Create)(nil),      // 26: wardfs.v1.Create
-	(*Open)(nil),        // 27: wardfs.v1.Open
-	(*Close)(nil),       // 28: wardfs.v1.Close
-	(*Layout)(nil),      // 29: wardfs.v1.Layout
-	(*Commit)(nil),      // 30: wardfs.v1.Commit
-	(*Inline)(nil),      // 31: wardfs.v1.Inline
-	(*Xattr)(nil),       // 32: wardfs.v1.Xattr
-	(*Statfs)(nil),      // 33: wardfs.v1.Statfs
-	(*Reclaim)(nil),     // 34: wardfs.v1.Reclaim
-	(*Allocate)(nil),    // 35: wardfs.v1.Allocate
-	(*CopyRange)(nil),   // 36: wardfs.v1.CopyRange
-	(*Tmpfile)(nil),     // 37: wardfs.v1.Tmpfile
-	(*Lock)(nil),        // 38: wardfs.v1.Lock
-	(*Getlk)(nil),       // 39: wardfs.v1.Getlk
-	(*Setlk)(nil),       // 40: wardfs.v1.Setlk
-	(*Unlock)(nil),      // 41: wardfs.v1.Unlock
-	(*ReclaimLock)(nil), // 42: wardfs.v1.ReclaimLock
-	(*Reclaimed)(nil),   // 43: wardfs.v1.Reclaimed
-	(*Idents)(nil),      // 44: wardfs.v1.Idents
-	(*Whoami)(nil),      // 45: wardfs.v1.Whoami
-	(*Reply)(nil),       // 46: wardfs.v1.Reply
-	(*Opened)(nil),      // 47: wardfs.v1.Opened
-	(*StatfsReply)(nil), // 48: wardfs.v1.StatfsReply
-	(*BlockHeader)(nil), // 49: wardfs.v1.BlockHeader
+	(*Ended)(nil),       // 3: wardfs.v1.Ended
+	(*Hello)(nil),       // 4: wardfs.v1.Hello
+	(*Welcome)(nil),     // 5: wardfs.v1.Welcome
+	(*Cancel)(nil),      // 6: wardfs.v1.Cancel
+	(*Bye)(nil),         // 7: wardfs.v1.Bye
+	(*Recall)(nil),      // 8: wardfs.v1.Recall
+	(*Change)(nil),      // 9: wardfs.v1.Change
+	(*Cred)(nil),        // 10: wardfs.v1.Cred
+	(*Time)(nil),        // 11: wardfs.v1.Time
+	(*Attr)(nil),        // 12: wardfs.v1.Attr
+	(*Extent)(nil),      // 13: wardfs.v1.Extent
+	(*Dirent)(nil),      // 14: wardfs.v1.Dirent
+	(*Call)(nil),        // 15: wardfs.v1.Call
+	(*Lookup)(nil),      // 16: wardfs.v1.Lookup
+	(*Getattr)(nil),     // 17: wardfs.v1.Getattr
+	(*Setattr)(nil),     // 18: wardfs.v1.Setattr
+	(*Access)(nil),      // 19: wardfs.v1.Access
+	(*Readlink)(nil),    // 20: wardfs.v1.Readlink
+	(*Make)(nil),        // 21: wardfs.v1.Make
+	(*Symlink)(nil),     // 22: wardfs.v1.Symlink
+	(*Link)(nil),        // 23: wardfs.v1.Link
+	(*Remove)(nil),      // 24: wardfs.v1.Remove
+	(*Rename)(nil),      // 25: wardfs.v1.Rename
+	(*Readdir)(nil),     // 26: wardfs.v1.Readdir
+	(*Create)(nil),      // 27: wardfs.v1.Create
+	(*Open)(nil),        // 28: wardfs.v1.Open
+	(*Close)(nil),       // 29: wardfs.v1.Close
+	(*Layout)(nil),      // 30: wardfs.v1.Layout
+	(*Commit)(nil),      // 31: wardfs.v1.Commit
+	(*Inline)(nil),      // 32: wardfs.v1.Inline
+	(*Xattr)(nil),       // 33: wardfs.v1.Xattr
+	(*Statfs)(nil),      // 34: wardfs.v1.Statfs
+	(*Reclaim)(nil),     // 35: wardfs.v1.Reclaim
+	(*Allocate)(nil),    // 36: wardfs.v1.Allocate
+	(*CopyRange)(nil),   // 37: wardfs.v1.CopyRange
+	(*Tmpfile)(nil),     // 38: wardfs.v1.Tmpfile
+	(*Lock)(nil),        // 39: wardfs.v1.Lock
+	(*Getlk)(nil),       // 40: wardfs.v1.Getlk
+	(*Setlk)(nil),       // 41: wardfs.v1.Setlk
+	(*Unlock)(nil),      // 42: wardfs.v1.Unlock
+	(*ReclaimLock)(nil), // 43: wardfs.v1.ReclaimLock
+	(*Reclaimed)(nil),   // 44: wardfs.v1.Reclaimed
+	(*Idents)(nil),      // 45: wardfs.v1.Idents
+	(*Whoami)(nil),      // 46: wardfs.v1.Whoami
+	(*Reply)(nil),       // 47: wardfs.v1.Reply
+	(*Opened)(nil),      // 48: wardfs.v1.Opened
+	(*StatfsReply)(nil), // 49: wardfs.v1.StatfsReply
+	(*BlockHeader)(nil), // 50: wardfs.v1.BlockHeader
 }
 var file_ward_proto_depIdxs = []int32{
-	3,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
-	14, // 1: wardfs.v1.ToServer.call:type_name -> wardfs.v1.Call
-	5,  // 2: wardfs.v1.ToServer.cancel:type_name -> wardfs.v1.Cancel
-	6,  // 3: wardfs.v1.ToServer.bye:type_name -> wardfs.v1.Bye
-	4,  // 4: wardfs.v1.ToClient.welcome:type_name -> wardfs.v1.Welcome
-	46, // 5: wardfs.v1.ToClient.reply:type_name -> wardfs.v1.Reply
-	7,  // 6: wardfs.v1.ToClient.recall:type_name -> wardfs.v1.Recall
-	8,  // 7: wardfs.v1.Recall.changes:type_name -> wardfs.v1.Change
-	10, // 8: wardfs.v1.Attr.atime:type_name -> wardfs.v1.Time
-	10, // 9: wardfs.v1.Attr.mtime:type_name -> wardfs.v1.Time
-	10, // 10: wardfs.v1.Attr.ctime:type_name -> wardfs.v1.Time
-	10, // 11: wardfs.v1.Attr.btime:type_name -> wardfs.v1.Time
-	11, // 12: wardfs.v1.Dirent.attr:type_name -> wardfs.v1.Attr
-	9,  // 13: wardfs.v1.Call.cred:type_name -> wardfs.v1.Cred
-	15, // 14: wardfs.v1.Call.lookup:type_name -> wardfs.v1.Lookup
-	16, // 15: wardfs.v1.Call.getattr:type_name -> wardfs.v1.Getattr
-	17, // 16: wardfs.v1.Call.setattr:type_name -> wardfs.v1.Setattr
-	18, // 17: wardfs.v1.Call.access:type_name -> wardfs.v1.Access
-	19, // 18: wardfs.v1.Call.readlink:type_name -> wardfs.v1.Readlink
-	20, // 19: wardfs.v1.Call.mkdir:type_name -> wardfs.v1.Make
-	20, // 20: wardfs.v1.Call.mknod:type_name -> wardfs.v1.Make
-	21, // 21: wardfs.v1.Call.symlink:type_name -> wardfs.v1.Symlink
-	22, // 22: wardfs.v1.Call.link:type_name -> wardfs.v1.Link
-	23, // 23: wardfs.v1.Call.unlink:type_name -> wardfs.v1.Remove
-	23, // 24: wardfs.v1.Call.rmdir:type_name -> wardfs.v1.Remove
-	24, // 25: wardfs.v1.Call.rename:type_name -> wardfs.v1.Rename
-	25, // 26: wardfs.v1.Call.readdir:type_name -> wardfs.v1.Readdir
-	26, // 27: wardfs.v1.Call.create:type_name -> wardfs.v1.Create
-	27, // 28: wardfs.v1.Call.open:type_name -> wardfs.v1.Open
-	28, // 29: wardfs.v1.Call.close:type_name -> wardfs.v1.Close
-	29, // 30: wardfs.v1.Call.layout:type_name -> wardfs.v1.Layout
-	30, // 31: wardfs.v1.Call.commit:type_name -> wardfs.v1.Commit
-	32, // 32: wardfs.v1.Call.getxattr:type_name -> wardfs.v1.Xattr
-	32, // 33: wardfs.v1.Call.setxattr:type_name -> wardfs.v1.Xattr
-	32, // 34: wardfs.v1.Call.listxattr:type_name -> wardfs.v1.Xattr
-	32, // 35: wardfs.v1.Call.removexattr:type_name -> wardfs.v1.Xattr
-	33, // 36: wardfs.v1.Call.statfs:type_name -> wardfs.v1.Statfs
-	34, // 37: wardfs.v1.Call.reclaim:type_name -> wardfs.v1.Reclaim
-	35, // 38: wardfs.v1.Call.allocate:type_name -> wardfs.v1.Allocate
-	36, // 39: wardfs.v1.Call.copy_range:type_name -> wardfs.v1.CopyRange
-	37, // 40: wardfs.v1.Call.tmpfile:type_name -> wardfs.v1.Tmpfile
-	39, // 41: wardfs.v1.Call.getlk:type_name -> wardfs.v1.Getlk
-	40, // 42: wardfs.v1.Call.setlk:type_name -> wardfs.v1.Setlk
-	41, // 43: wardfs.v1.Call.unlock:type_name -> wardfs.v1.Unlock
-	42, // 44: wardfs.v1.Call.reclaim_lock:type_name -> wardfs.v1.ReclaimLock
-	43, // 45: wardfs.v1.Call.reclaimed:type_name -> wardfs.v1.Reclaimed
-	44, // 46: wardfs.v1.Call.ids:type_name -> wardfs.v1.Idents
-	44, // 47: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
-	45, // 48: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
-	10, // 49: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
-	10, // 50: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
-	12, // 51: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
-	10, // 52: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
-	31, // 53: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
-	38, // 54: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
-	38, // 55: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
-	38, // 56: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
-	11, // 57: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
-	47, // 58: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
-	13, // 59: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
-	12, // 60: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
-	48, // 61: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
-	38, // 62: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
-	44, // 63: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
-	9,  // 64: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
-	11, // 65: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
-	12, // 66: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
-	0,  // 67: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
-	68, // [68:68] is the sub-list for method output_type
-	68, // [68:68] is the sub-list for method input_type
-	68, // [68:68] is the sub-list for extension type_name
-	68, // [68:68] is the sub-list for extension extendee
-	0,  // [0:68] is the sub-list for field type_name
+	4,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
+	15, // 1: wardfs.v1.ToServer.call:type_name -> wardfs.v1.Call
+	6,  // 2: wardfs.v1.ToServer.cancel:type_name -> wardfs.v1.Cancel
+	7,  // 3: wardfs.v1.ToServer.bye:type_name -> wardfs.v1.Bye
+	5,  // 4: wardfs.v1.ToClient.welcome:type_name -> wardfs.v1.Welcome
+	47, // 5: wardfs.v1.ToClient.reply:type_name -> wardfs.v1.Reply
+	8,  // 6: wardfs.v1.ToClient.recall:type_name -> wardfs.v1.Recall
+	3,  // 7: wardfs.v1.ToClient.ended:type_name -> wardfs.v1.Ended
+	9,  // 8: wardfs.v1.Recall.changes:type_name -> wardfs.v1.Change
+	11, // 9: wardfs.v1.Attr.atime:type_name -> wardfs.v1.Time
+	11, // 10: wardfs.v1.Attr.mtime:type_name -> wardfs.v1.Time
+	11, // 11: wardfs.v1.Attr.ctime:type_name -> wardfs.v1.Time
+	11, // 12: wardfs.v1.Attr.btime:type_name -> wardfs.v1.Time
+	12, // 13: wardfs.v1.Dirent.attr:type_name -> wardfs.v1.Attr
+	10, // 14: wardfs.v1.Call.cred:type_name -> wardfs.v1.Cred
+	16, // 15: wardfs.v1.Call.lookup:type_name -> wardfs.v1.Lookup
+	17, // 16: wardfs.v1.Call.getattr:type_name -> wardfs.v1.Getattr
+	18, // 17: wardfs.v1.Call.setattr:type_name -> wardfs.v1.Setattr
+	19, // 18: wardfs.v1.Call.access:type_name -> wardfs.v1.Access
+	20, // 19: wardfs.v1.Call.readlink:type_name -> wardfs.v1.Readlink
+	21, // 20: wardfs.v1.Call.mkdir:type_name -> wardfs.v1.Make
+	21, // 21: wardfs.v1.Call.mknod:type_name -> wardfs.v1.Make
+	22, // 22: wardfs.v1.Call.symlink:type_name -> wardfs.v1.Symlink
+	23, // 23: wardfs.v1.Call.link:type_name -> wardfs.v1.Link
+	24, // 24: wardfs.v1.Call.unlink:type_name -> wardfs.v1.Remove
+	24, // 25: wardfs.v1.Call.rmdir:type_name -> wardfs.v1.Remove
+	25, // 26: wardfs.v1.Call.rename:type_name -> wardfs.v1.Rename
+	26, // 27: wardfs.v1.Call.readdir:type_name -> wardfs.v1.Readdir
+	27, // 28: wardfs.v1.Call.create:type_name -> wardfs.v1.Create
+	28, // 29: wardfs.v1.Call.open:type_name -> wardfs.v1.Open
+	29, // 30: wardfs.v1.Call.close:type_name -> wardfs.v1.Close
+	30, // 31: wardfs.v1.Call.layout:type_name -> wardfs.v1.Layout
+	31, // 32: wardfs.v1.Call.commit:type_name -> wardfs.v1.Commit
+	33, // 33: wardfs.v1.Call.getxattr:type_name -> wardfs.v1.Xattr
+	33, // 34: wardfs.v1.Call.setxattr:type_name -> wardfs.v1.Xattr
+	33, // 35: wardfs.v1.Call.listxattr:type_name -> wardfs.v1.Xattr
+	33, // 36: wardfs.v1.Call.removexattr:type_name -> wardfs.v1.Xattr
+	34, // 37: wardfs.v1.Call.statfs:type_name -> wardfs.v1.Statfs
+	35, // 38: wardfs.v1.Call.reclaim:type_name -> wardfs.v1.Reclaim
+	36, // 39: wardfs.v1.Call.allocate:type_name -> wardfs.v1.Allocate
+	37, // 40: wardfs.v1.Call.copy_range:type_name -> wardfs.v1.CopyRange
+	38, // 41: wardfs.v1.Call.tmpfile:type_name -> wardfs.v1.Tmpfile
+	40, // 42: wardfs.v1.Call.getlk:type_name -> wardfs.v1.Getlk
+	41, // 43: wardfs.v1.Call.setlk:type_name -> wardfs.v1.Setlk
+	42, // 44: wardfs.v1.Call.unlock:type_name -> wardfs.v1.Unlock
+	43, // 45: wardfs.v1.Call.reclaim_lock:type_name -> wardfs.v1.ReclaimLock
+	44, // 46: wardfs.v1.Call.reclaimed:type_name -> wardfs.v1.Reclaimed
+	45, // 47: wardfs.v1.Call.ids:type_name -> wardfs.v1.Idents
+	45, // 48: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
+	46, // 49: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
+	11, // 50: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
+	11, // 51: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
+	13, // 52: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
+	11, // 53: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
+	32, // 54: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
+	39, // 55: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
+	39, // 56: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
+	39, // 57: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
+	12, // 58: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
+	48, // 59: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
+	14, // 60: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
+	13, // 61: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
+	49, // 62: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
+	39, // 63: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
+	45, // 64: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
+	10, // 65: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
+	12, // 66: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
+	13, // 67: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
+	0,  // 68: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_ward_proto_init() }
@@ -4597,8 +4718,9 @@ func file_ward_proto_init() {
 		(*ToClient_Welcome)(nil),
 		(*ToClient_Reply)(nil),
 		(*ToClient_Recall)(nil),
+		(*ToClient_Ended)(nil),
 	}
-	file_ward_proto_msgTypes[13].OneofWrappers = []any{
+	file_ward_proto_msgTypes[14].OneofWrappers = []any{
 		(*Call_Lookup)(nil),
 		(*Call_Getattr)(nil),
 		(*Call_Setattr)(nil),
@@ -4641,7 +4763,7 @@ func file_ward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ward_proto_rawDesc), len(file_ward_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   49,
+			NumMessages:   50,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -60,7 +60,7 @@ func named[ID posix.UID | posix.GID](s *Server, k idmap.Kind) func(ID) string {
 // actor is the session as the audit log has it.
 func (t *talk) actor() audit.Who {
 	p := t.who.principal
-	return audit.Who{User: p.Name, Auth: p.Mechanism, Peer: remote(t.st.Context()), Session: uint64(t.sess.ID), Client: t.sess.Client}
+	return audit.Who{User: p.Name, Via: p.Via, Auth: p.Mechanism, Peer: remote(t.st.Context()), Session: uint64(t.sess.ID), Client: t.sess.Client}
 }
 
 // about is what the audit log must know of a call before it is done; nil if it
@@ -70,12 +70,18 @@ func (t *talk) about(op string, c *proto.Call) *audit.Record {
 		return nil
 	}
 	r := &audit.Record{Op: op, Who: t.acts}
+	cred := t.who.cred
 	if t.who.trusted {
-		r.Who.Caller = audit.Caller{Known: c.GetCred() != nil, Stated: true, UID: posix.UID(c.GetCred().GetUid()), GID: posix.GID(c.GetCred().GetGid())}
-	} else {
-		r.Who.Caller = audit.Caller{Known: true, UID: t.who.cred.UID, GID: t.who.cred.GID}
+		cred = posix.Cred{UID: posix.UID(c.GetCred().GetUid()), GID: posix.GID(c.GetCred().GetGid())}
 	}
 	r.Src, r.Dst = t.subjects(c)
+	if g := t.gate.Load(); g != nil {
+		cred = g.rule.Cred(cred)
+		for _, ino := range []*posix.Ino{&r.Src.Ino, &r.Src.Dir, &r.Dst.Ino, &r.Dst.Dir} {
+			*ino = g.real(*ino)
+		}
+	}
+	r.Who.Caller = audit.Caller{Known: !t.who.trusted || c.GetCred() != nil, Stated: t.who.trusted, UID: cred.UID, GID: cred.GID}
 	return r
 }
 
@@ -94,7 +100,7 @@ func (t *talk) audited(r *audit.Record, reply *proto.Reply, start time.Time, too
 		a = reply.GetOpened().GetAttr()
 	}
 	if a != nil {
-		r.Ino = posix.Ino(a.GetIno())
+		r.Ino = t.gate.Load().real(posix.Ino(a.GetIno()))
 		r.Perm = audit.Perm{Known: true, UID: posix.UID(a.GetUid()), GID: posix.GID(a.GetGid()), Mode: posix.Mode(a.GetMode())}
 	} else {
 		r.Ino = r.Src.Ino

@@ -14,6 +14,7 @@ import (
 	"github.com/wardfs/wardfs/identity/x509"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
+	"github.com/wardfs/wardfs/server/export"
 )
 
 // Auth says whom a server lets in, and as what.
@@ -22,16 +23,15 @@ type Auth struct {
 	Mechanisms []string
 	// SimpleAnywhere accepts SIMPLE from other machines too.
 	SimpleAnywhere bool
-	// Trusted are the principals whose sessions may state the caller of each
-	// call, as NFS's sec=sys does. They must have proven their name: SIMPLE
-	// does not do.
-	Trusted []string
 	// Superuser is the principal that permission does not bind: who runs the
 	// server.
 	Superuser string
 	// Resolve answers whom a session that states no callers acts as.
 	// The default knows the superuser alone.
 	Resolve func(ctx context.Context, p identity.Principal) (posix.Cred, error)
+	// Groups answers the names of a user's groups, for rules that name groups.
+	// The default knows of none.
+	Groups func(ctx context.Context, user string) ([]string, error)
 }
 
 func (a Auth) check() error {
@@ -56,16 +56,20 @@ func (a Auth) verifier(mechanism string) identity.Verifier {
 	return nil
 }
 
-// admitted is what a handshake has proven.
+// admitted is what a handshake has proven, and what the rules say to it.
 type admitted struct {
 	principal identity.Principal
-	trusted   bool       // calls state their callers
-	reply     []byte     // the server's own proof
-	cred      posix.Cred // of every call, otherwise
+	channel   identity.Channel
+	trusted   bool   // calls state their callers
+	path      string // what is mounted
+	reply     []byte // the server's own proof
+
+	cred posix.Cred  // of every call, unless trusted
+	rule export.Rule // which squashes it
 }
 
 // admit judges a Hello. Its errors are for the user at the other end.
-func (a Auth) admit(ctx context.Context, h *proto.Hello) (admitted, error) {
+func (a Auth) admit(ctx context.Context, h *proto.Hello, rules export.Rules) (admitted, error) {
 	if h.GetVersion() != proto.Version {
 		return admitted{}, fmt.Errorf("%w: the client speaks version %d of the protocol, this server %d", identity.ErrRefused, h.GetVersion(), proto.Version)
 	}
@@ -81,14 +85,17 @@ func (a Auth) admit(ctx context.Context, h *proto.Hello) (admitted, error) {
 		return admitted{}, err
 	}
 	p := shown.Principal
-	if h.GetTrusted() {
-		if p.Mechanism == identity.Simple || !slices.Contains(a.Trusted, p.Name) {
-			return admitted{}, fmt.Errorf("%w: %s may not state its callers (identity=trusted): the server's auth.trusted does not name it, or SIMPLE has proven nothing", identity.ErrRefused, p)
-		}
-		return admitted{principal: p, trusted: true, reply: shown.Reply}, nil
+	who := admitted{principal: p, channel: ch, trusted: h.GetTrusted(), path: "/", reply: shown.Reply}
+	if h.GetPath() != "" {
+		who.path = h.GetPath()
 	}
-	cred, err := a.resolve(ctx, p)
-	return admitted{principal: p, cred: cred, reply: shown.Reply}, err
+	if user := h.GetImpersonate(); user != "" {
+		who.principal.Name, who.principal.Via = user, p.Name
+	}
+	if err := a.judge(ctx, rules, &who); err != nil {
+		return admitted{}, fmt.Errorf("%w: %w", identity.ErrRefused, err)
+	}
+	return who, nil
 }
 
 func (a Auth) resolve(ctx context.Context, p identity.Principal) (posix.Cred, error) {
@@ -97,10 +104,10 @@ func (a Auth) resolve(ctx context.Context, p identity.Principal) (posix.Cred, er
 	case a.Resolve != nil:
 		var err error
 		if cred, err = a.Resolve(ctx, p); err != nil {
-			return cred, fmt.Errorf("%w: %s: %w", identity.ErrRefused, p, err)
+			return cred, fmt.Errorf("%s: %w", p, err)
 		}
 	case p.Name != a.Superuser:
-		return cred, fmt.Errorf("%w: %s has no account on the server", identity.ErrRefused, p)
+		return cred, fmt.Errorf("%s has no account on the server", p)
 	}
 	cred.Super = p.Name == a.Superuser && p.Mechanism != identity.Simple
 	return cred, nil

@@ -72,6 +72,9 @@ func (s *Server) right(op string, h *proto.BlockHeader, want posix.OpenFlags) (p
 	if err != nil {
 		return posix.BlockID{}, posix.E(op, posix.EACCES, err)
 	}
+	if s.expelled.has(g.Session) {
+		return posix.BlockID{}, posix.E(op, posix.EACCES, errors.New("the session of the capability lost its right"))
+	}
 	if g.Rights&want == 0 {
 		return posix.BlockID{}, posix.E(op, posix.EACCES, errors.New("the capability is not for that"))
 	}

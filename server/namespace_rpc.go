@@ -40,12 +40,22 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 	if c.GetSlot() >= slots {
 		return failed(posix.E(op, posix.EPROTO, fmt.Errorf("slot %d of %d", c.GetSlot(), slots)))
 	}
+	g := t.gate.Load()
+	if g != nil {
+		cred = g.rule.Cred(cred)
+		if err := g.enter(ctx, c); err != nil {
+			return failed(posix.E(op, posix.ErrnoOf(err), err))
+		}
+	}
 	if r, ok := t.dispatchOwners(ctx, cred, c); ok {
 		return r
 	}
 	view := t.s.tree.As(cred).In(namespace.SessionID(t.sess.ID)).Once(c.GetSlot(), c.GetSeq())
 	r := new(proto.Reply)
 	err := t.dispatch(ctx, view, c, r)
+	if err == nil && g != nil {
+		err = g.leave(ctx, c, r)
+	}
 	if err != nil {
 		return failed(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -33,6 +34,7 @@ import (
 	"github.com/wardfs/wardfs/server/capability"
 	"github.com/wardfs/wardfs/server/chunk"
 	"github.com/wardfs/wardfs/server/engine"
+	"github.com/wardfs/wardfs/server/export"
 	"github.com/wardfs/wardfs/server/ids"
 	"github.com/wardfs/wardfs/server/namespace"
 	"github.com/wardfs/wardfs/server/session"
@@ -45,6 +47,9 @@ type Config struct {
 	Blocks chunk.Store
 	TLS    *tls.Config // of every listener; required
 	Auth   Auth
+	// Rules say who may mount what; see SetRules. Without exports there is
+	// [export.Only] for the superuser.
+	Rules export.Rules
 
 	// Root is who owns a fresh namespace's root, and its mode; mode 0 is 0755.
 	Root struct {
@@ -123,6 +128,9 @@ type Server struct {
 	boot     uint64 // another one at each start
 	since    time.Time
 
+	rules    atomic.Pointer[export.Rules]
+	expelled expelled
+
 	mu    sync.Mutex
 	talks map[*talk]struct{} // the session streams that are up
 
@@ -141,6 +149,10 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{c: c, since: c.Now(), talks: map[*talk]struct{}{}, metrics: newMetrics(c.Registry)}
+	if len(c.Rules.Exports) == 0 {
+		c.Rules.Exports = export.Only(c.Auth.Superuser)
+	}
+	s.rules.Store(&c.Rules)
 	var boot [8]byte
 	if _, err := io.ReadFull(c.Rand, boot[:]); err != nil {
 		return nil, err

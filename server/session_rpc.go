@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,12 +47,14 @@ type talk struct {
 	who   admitted
 	sess  *session.Session
 	epoch uint64
-	acts  audit.Who // for the audit log
+	acts  audit.Who            // for the audit log
+	gate  atomic.Pointer[gate] // nil lets every call through as it is
 
 	ctx context.Context // of the calls: ends with the stream
 	end context.CancelFunc
 
 	sending sync.Mutex // gRPC allows one sender at a time
+	judging sync.Mutex // see judge
 
 	mu    sync.Mutex
 	calls map[uint64]context.CancelFunc
@@ -91,7 +94,7 @@ func (w wire) Session(st grpc.ServerStream) error {
 		return err
 	}
 	w.c.Log.Info("session attached", "session", uint64(t.sess.ID), "epoch", t.epoch,
-		"principal", t.who.principal.Name, "mechanism", t.who.principal.Mechanism, "client", t.sess.Client, "peer", remote(ctx))
+		"principal", t.who.principal.String(), "path", t.who.path, "client", t.sess.Client, "peer", remote(ctx))
 	return t.serve()
 }
 
@@ -119,34 +122,41 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 	if h == nil {
 		return nil, posix.E("hello", posix.EPROTO, errors.New("the first message is no hello"))
 	}
-	who, err := t.s.c.Auth.admit(t.st.Context(), h)
+	who, err := t.s.c.Auth.admit(t.st.Context(), h, *t.s.rules.Load())
 	if err != nil {
 		return nil, posix.E("hello", posix.EACCES, err)
 	}
 	t.who = who
+	root, err := t.s.resolve(t.st.Context(), who.path)
+	if err != nil {
+		return nil, err
+	}
+	bond := session.Bond{Principal: who.principal, Path: who.path, Root: root}
 	w := &proto.Welcome{
-		Version: proto.Version, Boot: t.s.boot, Principal: who.principal.Name, Trusted: who.trusted,
+		Version: proto.Version, Boot: t.s.boot, Principal: who.principal.Name, Via: who.principal.Via, Trusted: who.trusted,
 		Proof: who.reply, InlineMax: posix.InlineMax, Slots: slots, TimeoutMs: uint64(t.s.c.SessionTimeout.Milliseconds()), Release: t.s.c.Release,
+		Path: who.path, ReadOnly: who.rule.ReadOnly,
 	}
 	if h.GetSession() != 0 {
-		if err := t.resume(h); err != nil {
+		if err := t.resume(h, bond); err != nil {
 			return nil, err
 		}
 		w.Secret = h.GetSecret()
 	} else {
 		var secret session.Secret
-		if t.sess, secret, t.epoch, err = t.s.sessions.Start(t.st.Context(), who.principal, clip(h.GetClient()), t.end); err != nil {
+		if t.sess, secret, t.epoch, err = t.s.sessions.Start(t.st.Context(), bond, clip(h.GetClient()), t.end); err != nil {
 			return nil, posix.E("hello", posix.ErrnoOf(err), err)
 		}
 		w.Secret = secret[:]
 	}
+	t.gate.Store(newGate(t, who.rule))
 	w.Session, w.Epoch = uint64(t.sess.ID), t.epoch
 	return w, nil
 }
 
 // resume goes on with a session. The grace after a restart lasts until it has
 // said what it had, or does not for reclaimTimeout.
-func (t *talk) resume(h *proto.Hello) (err error) {
+func (t *talk) resume(h *proto.Hello, b session.Bond) (err error) {
 	id := namespace.SessionID(h.GetSession())
 	// Before the session counts as back, for then the grace may end.
 	cancel := t.s.tree.Returning(id)
@@ -157,7 +167,7 @@ func (t *talk) resume(h *proto.Hello) (err error) {
 		}
 		time.AfterFunc(reclaimTimeout, func() { t.s.tree.Returned(id) })
 	}()
-	t.sess, t.epoch, err = t.s.sessions.Resume(t.st.Context(), session.ID(h.GetSession()), h.GetSecret(), t.who.principal, t.end)
+	t.sess, t.epoch, err = t.s.sessions.Resume(t.st.Context(), session.ID(h.GetSession()), h.GetSecret(), b, t.end)
 	switch {
 	case errors.Is(err, session.ErrUnknown):
 		return posix.E("hello", posix.ESTALE, err)
@@ -194,6 +204,10 @@ func (t *talk) leave() {
 func (t *talk) serve() error {
 	t.enter()
 	defer t.leave()
+	if err := t.judge(t.ctx); err != nil { // the rules have changed since the handshake
+		t.expel(t.ctx, err)
+		return nil
+	}
 	// gRPC waits on the stream alone, so the calls are received beside this
 	// goroutine, which returns when it is told to, and that ends the stream.
 	heard := make(chan error, 1)
@@ -334,19 +348,18 @@ func (t *talk) recall() {
 		case <-t.overrun:
 			r.Everything = true
 		case c := <-t.recalls:
-			r.Changes = append(r.Changes, change(c))
+			t.seen(r, c)
 			for len(r.Changes) < 256 && len(t.recalls) > 0 {
-				r.Changes = append(r.Changes, change(<-t.recalls))
+				t.seen(r, <-t.recalls)
+			}
+			if len(r.Changes) == 0 && !r.Everything {
+				continue
 			}
 		}
 		if t.send(&proto.ToClient{Body: &proto.ToClient_Recall{Recall: r}}) != nil {
 			return
 		}
 	}
-}
-
-func change(c namespace.Change) *proto.Change {
-	return &proto.Change{Ino: uint64(c.Ino), Dir: uint64(c.Dir), Name: []byte(c.Name)}
 }
 
 // changed passes a change on to every mount but the one that made it.

@@ -40,9 +40,12 @@ type Config struct {
 	Servers int // how many Dial knows: Open tries each once
 
 	Prover  identity.Prover
-	Trusted bool   // calls state their callers
-	Client  string // for people: host and mount point
-	Release string
+	Trusted bool // calls state their callers
+	// Impersonate is the user for whom to act; empty: for whom Prover proves.
+	Impersonate string
+	Path        string // the server's directory that is inode 1; default /
+	Client      string // for people: host and mount point
+	Release     string
 
 	// Soft makes a call fail with ETIMEDOUT after Timeout without a server.
 	// Otherwise it waits for ever, or until its context ends.
@@ -77,6 +80,7 @@ type Session struct {
 	locks   locks
 	undo    []undo
 	state   State
+	refused error // why the server will not have the session now
 	closed  bool
 
 	// Of the session, set by its first handshake:
@@ -96,6 +100,9 @@ type State struct {
 	Server    string    `json:"server"`
 	Principal string    `json:"principal"`
 	Mechanism string    `json:"mechanism"`
+	Via       string    `json:"via,omitempty"` // who acts for the principal
+	Path      string    `json:"path"`
+	ReadOnly  bool      `json:"read_only,omitempty"` // the server lets nothing be changed
 	Session   uint64    `json:"session,string"`
 	Epoch     uint64    `json:"epoch"`
 	Connected bool      `json:"connected"`
@@ -126,6 +133,9 @@ func Open(ctx context.Context, c Config) (*Session, error) {
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 60 * time.Second
+	}
+	if c.Path == "" {
+		c.Path = "/"
 	}
 	s := &Session{
 		c: c, ended: make(chan struct{}), changed: make(chan struct{}),
@@ -168,6 +178,7 @@ func (s *Session) run(ctx context.Context, st *stream) {
 			continue
 		}
 		s.tried(err)
+		s.refuse(err)
 		select {
 		case <-ctx.Done():
 			return
@@ -235,8 +246,10 @@ func (s *Session) Call(ctx context.Context, op string, cred posix.Cred, m *proto
 		m.Slot, m.Seq = slot.number, slot.seq
 	}
 	c, st, err := s.begin(m)
-	if err != nil {
+	if errors.Is(err, ErrClosed) {
 		return nil, posix.E(op, posix.EHOSTDOWN, err)
+	} else if err != nil {
+		return nil, posix.E(op, posix.EACCES, err)
 	}
 	if st != nil {
 		st.call(c) // should it fail, the next stream sends it again
@@ -245,7 +258,9 @@ func (s *Session) Call(ctx context.Context, op string, cred posix.Cred, m *proto
 	if err := s.wait(ctx, c); err != nil {
 		return nil, posix.E(op, posix.ErrnoOf(err), err)
 	}
-	if c.err != nil {
+	if e := (*posix.Error)(nil); errors.As(c.err, &e) {
+		return nil, posix.E(op, e.Errno, e.Err)
+	} else if c.err != nil {
 		return nil, posix.E(op, posix.ErrnoOf(c.err), c.err)
 	}
 	return c.reply, proto.Failure(op, c.reply.GetErrno(), c.reply.GetMessage())
@@ -257,6 +272,9 @@ func (s *Session) begin(m *proto.Call) (*call, *stream, error) {
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, nil, ErrClosed
+	}
+	if s.refused != nil {
+		return nil, nil, s.refused
 	}
 	s.next++
 	c := &call{id: s.next, msg: m, done: make(chan struct{}), sent: s.up != nil}

@@ -93,6 +93,7 @@ func (s *Session) shake(ctx context.Context, st *stream) error {
 	hello := &proto.Hello{
 		Version: proto.Version, Mechanism: s.c.Prover.Mechanism(), Proof: proof.Bytes, Trusted: s.c.Trusted,
 		Session: s.id, Secret: s.secret, Client: s.c.Client, Release: s.c.Release,
+		Path: s.c.Path, Impersonate: s.c.Impersonate,
 	}
 	s.mu.Unlock()
 	if err := st.st.SendMsg(&proto.ToServer{Body: &proto.ToServer_Hello{Hello: hello}}); err != nil {
@@ -120,8 +121,26 @@ func (s *Session) shake(ctx context.Context, st *stream) error {
 			return posix.E("hello", posix.EACCES, err)
 		}
 	}
+	if err := s.understood(w); err != nil {
+		return err
+	}
 	st.epoch = w.GetEpoch()
 	return s.welcome(st, w)
+}
+
+// understood refuses a server that is older than what was asked of it: it would
+// show the whole tree, or act as the wrong one.
+func (s *Session) understood(w *proto.Welcome) error {
+	old := func(what string) error {
+		return posix.E("hello", posix.EPROTO, fmt.Errorf("the server (release %q) knows no %s", w.GetRelease(), what))
+	}
+	switch {
+	case s.c.Path != "/" && w.GetPath() != s.c.Path:
+		return old("mounts of a folder")
+	case s.c.Impersonate != "" && (w.GetPrincipal() != s.c.Impersonate || w.GetVia() == ""):
+		return old("impersonation")
+	}
+	return nil
 }
 
 // receiveError finds what the server said when it broke off a stream that was
@@ -165,7 +184,7 @@ func (s *Session) welcome(st *stream, w *proto.Welcome) error {
 		return err
 	}
 	s.mu.Lock()
-	s.boot, s.inline = w.GetBoot(), int(w.GetInlineMax())
+	s.boot, s.inline, s.refused = w.GetBoot(), int(w.GetInlineMax()), nil
 	var again []*call
 	for _, c := range s.calls {
 		c.sent = true
@@ -174,6 +193,7 @@ func (s *Session) welcome(st *stream, w *proto.Welcome) error {
 	s.up = st
 	s.state = State{
 		Server: st.server, Principal: w.GetPrincipal(), Mechanism: s.c.Prover.Mechanism(), Session: s.id, Epoch: st.epoch,
+		Via: w.GetVia(), Path: s.c.Path, ReadOnly: w.GetReadOnly(),
 		Connected: true, Since: time.Now(), Streams: s.state.Streams + 1, Release: w.GetRelease(),
 	}
 	s.wake()
@@ -292,7 +312,35 @@ func (s *Session) receive(ctx context.Context, st *stream) error {
 			s.deliver(m.Id, b.Reply)
 		case *proto.ToClient_Recall:
 			s.recall(b.Recall)
+		case *proto.ToClient_Ended:
+			err := proto.Failure("session", b.Ended.GetErrno(), b.Ended.GetMessage())
+			s.c.Log.Error("the server has ended the session", "server", st.server, "err", err)
+			return err
 		}
+	}
+}
+
+// refuse fails the calls that wait, and those that come, when the server has
+// refused the session: who has lost the right to a mount is told so, and does
+// not wait for a server that is there. It holds until the server takes the
+// session again.
+func (s *Session) refuse(err error) {
+	var e *posix.Error
+	if !errors.As(err, &e) || e.Op != "hello" || e.Errno != posix.EACCES {
+		return
+	}
+	why := errors.New(err.Error())
+	s.mu.Lock()
+	s.refused = why
+	failed := s.calls
+	s.calls = map[uint64]*call{}
+	s.mu.Unlock()
+	for _, c := range failed {
+		c.err = posix.E("session", posix.EACCES, why)
+		if c.sent && c.msg.GetSeq() != 0 {
+			c.err = posix.E("session", posix.EIO, fmt.Errorf("the session was refused, and whether this was done is unknown: %w", why))
+		}
+		close(c.done)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wardfs/wardfs/cmd/wardfs/config"
 	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/server/export"
 )
 
 // What lies in the folder of a dev, beside the stores:
@@ -113,7 +114,10 @@ func devDefaults(c *config.Config) error {
 	unset("tls.ca", func() { c.TLS.CA = tlsFile(c.Dir, "ca.pem") })
 	unset("tls.client_auth", func() { c.TLS.ClientAuth = "require" })
 	unset("auth.mechanisms", func() { c.Auth.Mechanisms = []string{"X509"} })
-	unset("auth.trusted", func() { c.Auth.Trusted = []string{me} })
+	unset("exports", func() {
+		c.Exports = []config.Export{{Path: "/", Who: []string{"*"}, Access: "rw", Squash: "none", AnonUID: export.Nobody, AnonGID: export.Nobody, MaxMode: 0o7777, Trusted: true}}
+	})
+	unset("proxy", func() { c.Proxy = []config.Proxy{{Principal: me, StatesCallers: true}} })
 	unset("auth.superuser", func() { c.Auth.Superuser = me })
 	if os.Geteuid() == 0 { // as /tmp: open to all, and each owns what is his
 		unset("root.mode", func() { c.Root.Mode = 0o1777 })

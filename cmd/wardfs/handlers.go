@@ -20,7 +20,7 @@ type mountStatus struct {
 	Version    string        `json:"version"`
 	PID        int           `json:"pid"`
 	Since      time.Time     `json:"since"`
-	Identity   string        `json:"identity"` // "mount" or "trusted"
+	Identity   string        `json:"identity"` // "mount", "trusted" or "impersonate"
 	ReadOnly   bool          `json:"read_only"`
 	NotAfter   *time.Time    `json:"certificate_not_after,omitempty"`
 	Client     client.Status `json:"client"`

@@ -44,8 +44,9 @@ func newMount(e *env) *cobra.Command {
 func mountHelp() string {
 	var b strings.Builder
 	b.WriteString(`mount connects to a server and shows its files at MNT. SERVER is HOST or HOST:PORT, or
-dev:DIR for the ` + "`wardfs dev`" + ` that runs over DIR on this machine. It returns when the mount
-can be used; what keeps it from that is told here.
+dev:DIR for the ` + "`wardfs dev`" + ` that runs over DIR on this machine. PATH is the directory of the
+server that is seen at MNT, / by default; the server's exports say who may mount which. It returns
+when the mount can be used; what keeps it from that is told here.
 
 Mount options (-o):
 
@@ -100,9 +101,6 @@ func newMounting(options []string, spec, mnt string, log *slog.Logger) (m mounti
 	}
 	if m.spec, err = mountopt.ParseSpec(spec); err != nil {
 		return m, err
-	}
-	if m.spec.Path != "/" && m.spec.Dev == "" {
-		return m, fail(exitUsage, "mount "+strings.Join(m.spec.Servers, ",")+":/ instead", "mounting a folder of a server (%s) is not in this version", m.spec.Path)
 	}
 	if m.mnt, err = realPath(mnt); err != nil {
 		return m, err

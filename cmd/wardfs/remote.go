@@ -249,7 +249,7 @@ func (t *tree) connect(ctx context.Context, r *reach, m mounting) error {
 	t.Me = ownCred()
 	t.Bare, t.Files, t.Names = t.client.As(t.Me), t.client.Files(), hostNames()
 	t.Namespace = t.Files.Over(t.Bare)
-	t.Top, t.Mounted = m.spec.Path, mnt
+	t.Top, t.Mounted = "/", mnt // the session begins at m.spec.Path
 	return nil
 }
 

@@ -25,28 +25,39 @@ func newServe(e *env) *cobra.Command {
 		Use: "serve --config FILE", Short: "run a server",
 		Long: `serve runs a server until SIGINT or SIGTERM, and then ends gracefully: requests under way are
 finished and everything is flushed. SIGHUP reads the certificates again, which are also read when they
-change, and opens the audit log by its name again. It prints one line, ready: HOST:PORT, when it can be used, and tells systemd so.`,
+change, and exports and proxy, and opens the audit log by its name again; what else has changed in FILE
+waits for a restart. It prints one line, ready: HOST:PORT, when it can be used, and tells systemd so.`,
 		Args: takes(0, 0, ""),
 		RunE: func(c *cobra.Command, _ []string) error {
-			cfg := config.Default()
-			if file != "" {
-				if err := cfg.File(file); err != nil {
-					return err
-				}
-			}
-			log, err := finish(e, cfg, sets)
+			cfg, log, err := readConfig(e, file, sets)
 			if err != nil {
 				return err
 			}
-			if err := cfg.Check(); err != nil {
-				return err
-			}
-			return runServe(c.Context(), e, cfg, log)
+			return runServe(c.Context(), e, cfg, log, func() (*config.Config, error) {
+				cfg, _, err := readConfig(e, file, sets)
+				return cfg, err
+			})
 		},
 	}
 	c.Flags().StringVar(&file, "config", "", "the configuration `FILE`; without one, the defaults and what is set")
 	c.Flags().StringArrayVar(&sets, "set", nil, "set one key of the configuration: `KEY=VALUE`")
 	return c
+}
+
+// readConfig is the configuration of a server, from all its sources, and the
+// log that it names.
+func readConfig(e *env, file string, sets []string) (*config.Config, *slog.Logger, error) {
+	c := config.Default()
+	if file != "" {
+		if err := c.File(file); err != nil {
+			return nil, nil, err
+		}
+	}
+	log, err := finish(e, c, sets)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, log, c.Check()
 }
 
 // finish lays environment and flags over the configuration, and answers the
@@ -68,7 +79,7 @@ func finish(e *env, c *config.Config, sets []string) (*slog.Logger, error) {
 	return log, nil
 }
 
-func runServe(ctx context.Context, e *env, c *config.Config, log *slog.Logger) error {
+func runServe(ctx context.Context, e *env, c *config.Config, log *slog.Logger, reload func() (*config.Config, error)) error {
 	harden(log)
 	raiseFiles(log)
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
@@ -77,6 +88,7 @@ func runServe(ctx context.Context, e *env, c *config.Config, log *slog.Logger) e
 	if err != nil {
 		return err
 	}
+	b.reload = reload
 	b.serve()
 	socket := b.socket(e)
 	notifySystemd(e, "READY=1")
@@ -105,7 +117,7 @@ func (b *backend) socket(e *env) *control.Server {
 }
 
 // wait returns nil when ctx is done, or why the server ended by itself.
-// SIGHUP reads the certificates again.
+// SIGHUP reads certificates, exports and proxy again.
 func (b *backend) wait(ctx context.Context) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -115,12 +127,30 @@ func (b *backend) wait(ctx context.Context) error {
 		case <-hangup:
 			_ = b.certs.Reload() // logged there
 			b.server.ReopenAudit()
+			b.reloadRules(ctx)
 		case <-ctx.Done():
 			return nil
 		case err := <-b.ended:
 			return first(err, fail(exitFailure, "see the log", "the server ended by itself"))
 		}
 	}
+}
+
+// reloadRules puts the exports and proxy rules in force that the configuration
+// has now. If it is wrong, those of before hold.
+func (b *backend) reloadRules(ctx context.Context) {
+	if b.reload == nil {
+		return
+	}
+	c, err := b.reload()
+	if err != nil {
+		for _, one := range flatten(err) {
+			b.log.Error("exports and proxy are not reloaded: the configuration is wrong", "err", one)
+		}
+		return
+	}
+	ended := b.server.SetRules(ctx, c.Rules(b.super))
+	b.log.Info("exports and proxy reloaded", "exports", len(c.Exports), "proxy", len(c.Proxy), "sessions_ended", ended)
 }
 
 // withClosed closes what was opened before err.

@@ -173,7 +173,7 @@ func (s serverStatus) print(w io.Writer) {
 		if !x.Attached {
 			here = "away"
 		}
-		row("    "+x.Principal, fmt.Sprintf("%s  %s  since %s  %s", x.Mechanism, x.Client, x.Since.Format(time.DateTime), here))
+		row("    "+acting(x.Principal, x.Via), fmt.Sprintf("%s  %s  %s  since %s  %s", x.Mechanism, x.Path, x.Client, x.Since.Format(time.DateTime), here))
 	}
 }
 
@@ -183,7 +183,7 @@ func (m mountStatus) print(w io.Writer) {
 	row("mount", m.Mountpoint)
 	row("  source", m.Source)
 	row("  server", fmt.Sprintf("%s  version %s  %s", s.Server, orDash(s.Release), connected(s.Connected, s.LastError)))
-	row("  principal", fmt.Sprintf("%s (%s)  identity %s", s.Principal, s.Mechanism, m.Identity))
+	row("  principal", fmt.Sprintf("%s (%s)  identity %s", acting(s.Principal, s.Via), s.Mechanism, m.Identity))
 	row("  session", fmt.Sprintf("%d  epoch %d  open %d  calls under way %d", s.Session, s.Epoch, s.Handles, s.Calls))
 	row("  to write", fmt.Sprintf("%s of %d files", human(uint64(max(f.Buffered, 0))), f.Files))
 	row("  cache", fmt.Sprintf("%s  hits %d  misses %d", human(uint64(max(f.Cached, 0))), f.CacheHits, f.CacheMisses))
@@ -193,6 +193,14 @@ func (m mountStatus) print(w io.Writer) {
 
 func rows(w io.Writer) func(string, string) {
 	return func(name, value string) { fmt.Fprintf(w, "%s\t%s\n", oneLine(name), oneLine(value)) }
+}
+
+// acting is "user1" or "user1 via service1".
+func acting(principal, via string) string {
+	if via == "" {
+		return principal
+	}
+	return principal + " via " + via
 }
 
 func connected(yes bool, last string) string {

@@ -24,6 +24,7 @@ type who struct {
 	Mountpoint string `json:"mountpoint"`
 	Principal  string `json:"principal"`
 	Mechanism  string `json:"mechanism"`
+	Via        string `json:"via,omitempty"`
 	Identity   string `json:"identity"`
 }
 
@@ -48,7 +49,7 @@ func runWhoami(ctx context.Context, e *env, args []string, asJSON bool) error {
 		if err := json.Unmarshal(text, &m); err != nil {
 			return err
 		}
-		found = append(found, who{m.Mountpoint, m.Client.Session.Principal, m.Client.Session.Mechanism, m.Identity})
+		found = append(found, who{m.Mountpoint, m.Client.Session.Principal, m.Client.Session.Mechanism, m.Client.Session.Via, m.Identity})
 	}
 	switch {
 	case len(found) == 0 && len(args) > 0:
@@ -63,7 +64,7 @@ func runWhoami(ctx context.Context, e *env, args []string, asJSON bool) error {
 		if w.Identity == "trusted" {
 			as = "and states each local user"
 		}
-		fmt.Fprintf(e.stdout, "%s: %s (%s), %s\n", oneLine(w.Mountpoint), oneLine(w.Principal), w.Mechanism, as)
+		fmt.Fprintf(e.stdout, "%s: %s (%s), %s\n", oneLine(w.Mountpoint), oneLine(acting(w.Principal, w.Via)), w.Mechanism, as)
 	}
 	return nil
 }

@@ -37,6 +37,8 @@ type backend struct {
 	engine  engine.Engine
 	blocks  chunk.Store
 	server  *server.Server
+	super   string                         // the superuser's name
+	reload  func() (*config.Config, error) // reads the configuration again; nil where there is no file
 	metrics *metricsServer
 	ended   chan error // why serving ended by itself
 
@@ -130,18 +132,19 @@ func (b *backend) openStores() error {
 
 func (b *backend) serverConfig() (server.Config, error) {
 	c := b.c
-	super := c.Auth.Superuser
-	if super == "" {
+	b.super = c.Auth.Superuser
+	if b.super == "" {
 		me, err := userName()
 		if err != nil {
 			return server.Config{}, err
 		}
-		super = me
+		b.super = me
 	}
 	sc := server.Config{
 		Engine: b.engine, Blocks: b.blocks, TLS: b.certs.Server(),
-		Auth: server.Auth{Mechanisms: c.Auth.Mechanisms, SimpleAnywhere: c.Auth.SimpleAnywhere, Trusted: c.Auth.Trusted,
-			Superuser: super, Resolve: resolveHere(super)},
+		Auth: server.Auth{Mechanisms: c.Auth.Mechanisms, SimpleAnywhere: c.Auth.SimpleAnywhere,
+			Superuser: b.super, Resolve: resolveHere(b.super), Groups: groupsHere},
+		Rules:     c.Rules(b.super),
 		KeepAlive: c.Session.KeepAlive, SessionTimeout: c.Session.Timeout, Grace: c.Session.Grace,
 		SweepAge: c.Chunk.SweepAge, Release: version, Log: b.log, Registry: b.registry,
 	}
@@ -221,6 +224,24 @@ func resolveHere(super string) func(context.Context, identity.Principal) (posix.
 		}
 		return credOf(u)
 	}
+}
+
+// groupsHere answers the names of a user's groups on this host.
+func groupsHere(_ context.Context, name string) ([]string, error) {
+	u, err := user.Lookup(name)
+	if errors.As(err, new(user.UnknownUserError)) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	ids, err := u.GroupIds()
+	var names []string
+	for _, id := range ids {
+		if g, err := user.LookupGroupId(id); err == nil { // one without a name is in no rule
+			names = append(names, g.Name)
+		}
+	}
+	return names, err
 }
 
 func credOf(u *user.User) (posix.Cred, error) {

@@ -131,6 +131,7 @@ func (m *mount) clientConfig() (client.Config, error) {
 	}
 	c := client.Config{
 		Servers: m.spec.Servers, TLS: func() *tls.Config { return store.Client("") }, Mechanism: o.Mechanism, User: o.User,
+		Path: m.spec.Path, Impersonate: o.Impersonate,
 		Trusted: o.Identity == "trusted", Name: clientName(m.mnt), Release: version,
 		Memory: int64(o.Memory), Timeout: o.Timeout, Soft: o.Soft, Age: timeout(o.AttrTimeout), Log: m.log,
 	}
@@ -172,7 +173,7 @@ func (m *mount) fuseConfig() fuse.Config {
 	return fuse.Config{
 		As: m.as, Files: m.client.Files(), Source: source, Log: m.log,
 		Options: fuse.Options{
-			AllowOther: o.AllowOther.Or(everyone), ReadOnly: o.ReadOnly, NoSuid: o.NoSuid, NoDev: o.NoDev, NoExec: o.NoExec,
+			AllowOther: o.AllowOther.Or(everyone), ReadOnly: o.ReadOnly || m.client.Status().Session.ReadOnly, NoSuid: o.NoSuid, NoDev: o.NoDev, NoExec: o.NoExec,
 			NoAtime: o.NoAtime, NonEmpty: o.NonEmpty, NoDefaultPermissions: o.NoDefaultPermissions,
 			MaxWrite: int(o.MaxWrite), ReadAhead: int(o.ReadAhead),
 			AttrTimeout: timeout(o.AttrTimeout), EntryTimeout: timeout(o.EntryTimeout), NegativeTimeout: timeout(o.NegativeTimeout),

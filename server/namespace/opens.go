@@ -221,6 +221,9 @@ func (o *opens) uses(s SessionID, ino posix.Ino, lock bool) bool {
 	return true
 }
 
+// Has reports whether the session has ino open.
+func (t *Tree) Has(s SessionID, ino posix.Ino) bool { return t.opens.uses(s, ino, false) }
+
 // close forgets a handle. If it was the session's last of an inode in which it
 // may have locks, it answers that.
 func (o *opens) close(s SessionID, h posix.Handle) (locked posix.Ino) {

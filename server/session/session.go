@@ -22,13 +22,14 @@ import (
 	"time"
 
 	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
 )
 
 // What a Resume is refused with.
 var (
 	ErrUnknown = errors.New("session: unknown or ended")
-	ErrRefused = errors.New("session: not this principal's")
+	ErrRefused = errors.New("session: not this principal's, or of another directory")
 )
 
 // ID names a session; never reused.
@@ -59,12 +60,20 @@ type Registry struct {
 	sessions map[ID]*Session
 }
 
+// Bond is what a session is of, from its start to its end: whoever goes on with
+// it must be the same and want the same.
+type Bond struct {
+	Principal identity.Principal
+	Path      string    // what is mounted
+	Root      posix.Ino // which directory that was
+}
+
 // Session is one mount's relation to the server.
 type Session struct {
-	ID        ID
-	Principal identity.Principal
-	Client    string // for people: what the client says of itself
-	Since     time.Time
+	Bond
+	ID     ID
+	Client string // for people: what the client says of itself
+	Since  time.Time
 
 	reg    *Registry
 	secret [sha256.Size]byte
@@ -76,16 +85,22 @@ type Session struct {
 	ending bool
 }
 
-// record is a session in the engine, under 'S' + id; version 1.
+// record is a session in the engine, under 'S' + id; version 2. Version 1 had
+// neither via nor path and root: these sessions had the whole tree.
 type record struct {
 	Version   int       `json:"v"`
 	Secret    []byte    `json:"secret_sha256"`
 	Principal string    `json:"principal"`
 	Mechanism string    `json:"mechanism"`
+	Via       string    `json:"via,omitempty"`
+	Path      string    `json:"path"`
+	Root      uint64    `json:"root"`
 	Client    string    `json:"client"`
 	Since     time.Time `json:"since"`
 	Epoch     uint64    `json:"epoch"`
 }
+
+const version = 2
 
 const prefix = 'S'
 
@@ -124,13 +139,17 @@ func (r *Registry) load(ctx context.Context) error {
 				bad = fmt.Errorf("session record %x is damaged", k)
 				return false
 			}
-			if rec.Version != 1 {
-				bad = fmt.Errorf("session record %x has version %d, this server knows 1", k, rec.Version)
+			switch rec.Version {
+			case 1:
+				rec.Path, rec.Root = "/", uint64(posix.RootIno)
+			case version:
+			default:
+				bad = fmt.Errorf("session record %x has version %d, this server knows 1 to %d", k, rec.Version, version)
 				return false
 			}
 			id := ID(binary.BigEndian.Uint64(k[1:]))
 			r.sessions[id] = &Session{
-				ID: id, Principal: identity.Principal{Name: rec.Principal, Mechanism: rec.Mechanism},
+				ID: id, Bond: Bond{identity.Principal{Name: rec.Principal, Mechanism: rec.Mechanism, Via: rec.Via}, rec.Path, posix.Ino(rec.Root)},
 				Client: rec.Client, Since: rec.Since, reg: r, secret: [sha256.Size]byte(rec.Secret),
 				epoch: rec.Epoch, gone: r.c.Now(),
 			}
@@ -146,8 +165,8 @@ func (r *Registry) Close() {
 	<-r.done
 }
 
-// Start makes a session of p and attaches it; see Attach.
-func (r *Registry) Start(ctx context.Context, p identity.Principal, client string, fence func()) (*Session, Secret, uint64, error) {
+// Start makes a session of b and attaches it, as Resume does.
+func (r *Registry) Start(ctx context.Context, b Bond, client string, fence func()) (*Session, Secret, uint64, error) {
 	var raw [8]byte
 	var secret Secret
 	if _, err := io.ReadFull(r.c.Rand, raw[:]); err != nil {
@@ -157,7 +176,7 @@ func (r *Registry) Start(ctx context.Context, p identity.Principal, client strin
 		return nil, secret, 0, err
 	}
 	s := &Session{
-		ID: ID(binary.BigEndian.Uint64(raw[:])>>1 | 1), Principal: p, Client: client, Since: r.c.Now(),
+		ID: ID(binary.BigEndian.Uint64(raw[:])>>1 | 1), Bond: b, Client: client, Since: r.c.Now(),
 		reg: r, secret: sha256.Sum256(secret[:]), epoch: 1, fence: fence,
 	}
 	if err := r.save(ctx, s, 1); err != nil {
@@ -171,8 +190,9 @@ func (r *Registry) Start(ctx context.Context, p identity.Principal, client strin
 
 // Resume attaches the session again under a new epoch: whoever still speaks
 // under the old one is fenced off. fence is called when that happens to the
-// stream that calls Resume now, or when the session ends.
-func (r *Registry) Resume(ctx context.Context, id ID, secret []byte, p identity.Principal, fence func()) (*Session, uint64, error) {
+// stream that calls Resume now, or when the session ends. ErrUnknown too if the
+// session's directory is not b's any more.
+func (r *Registry) Resume(ctx context.Context, id ID, secret []byte, b Bond, fence func()) (*Session, uint64, error) {
 	r.mu.Lock()
 	s, ok := r.sessions[id]
 	if !ok || s.ending {
@@ -180,9 +200,13 @@ func (r *Registry) Resume(ctx context.Context, id ID, secret []byte, p identity.
 		return nil, 0, ErrUnknown
 	}
 	sum := sha256.Sum256(secret)
-	if subtle.ConstantTimeCompare(sum[:], s.secret[:]) != 1 || s.Principal != p {
+	if subtle.ConstantTimeCompare(sum[:], s.secret[:]) != 1 || s.Principal != b.Principal || s.Path != b.Path {
 		r.mu.Unlock()
 		return nil, 0, ErrRefused
+	}
+	if s.Root != b.Root {
+		r.mu.Unlock()
+		return nil, 0, ErrUnknown
 	}
 	s.epoch++
 	epoch, old := s.epoch, s.fence
@@ -195,7 +219,10 @@ func (r *Registry) Resume(ctx context.Context, id ID, secret []byte, p identity.
 }
 
 func (r *Registry) save(ctx context.Context, s *Session, epoch uint64) error {
-	v, err := json.Marshal(record{1, s.secret[:], s.Principal.Name, s.Principal.Mechanism, s.Client, s.Since, epoch})
+	v, err := json.Marshal(record{
+		Version: version, Secret: s.secret[:], Principal: s.Principal.Name, Mechanism: s.Principal.Mechanism, Via: s.Principal.Via,
+		Path: s.Path, Root: uint64(s.Root), Client: s.Client, Since: s.Since, Epoch: epoch,
+	})
 	if err != nil {
 		return err
 	}
@@ -290,6 +317,8 @@ type Info struct {
 	ID        ID        `json:"id,string"`
 	Principal string    `json:"principal"`
 	Mechanism string    `json:"mechanism"`
+	Via       string    `json:"via,omitempty"` // who acts for Principal
+	Path      string    `json:"path"`          // what it has mounted
 	Client    string    `json:"client"`
 	Since     time.Time `json:"since"`
 	Attached  bool      `json:"attached"`
@@ -301,7 +330,7 @@ func (r *Registry) List() []Info {
 	defer r.mu.Unlock()
 	out := make([]Info, 0, len(r.sessions))
 	for _, s := range r.sessions {
-		out = append(out, Info{s.ID, s.Principal.Name, s.Principal.Mechanism, s.Client, s.Since, s.fence != nil})
+		out = append(out, Info{s.ID, s.Principal.Name, s.Principal.Mechanism, s.Principal.Via, s.Path, s.Client, s.Since, s.fence != nil})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Since.Before(out[j].Since) })
 	return out

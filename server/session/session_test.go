@@ -2,7 +2,10 @@ package session
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,7 +15,7 @@ import (
 	"github.com/wardfs/wardfs/server/engine/mem"
 )
 
-var alice = identity.Principal{Name: "alice", Mechanism: identity.Simple}
+var alice = Bond{Principal: identity.Principal{Name: "alice", Mechanism: identity.Simple}, Path: "/", Root: 1}
 
 // clock is a time that tests move.
 type clock struct{ at atomic.Int64 }
@@ -62,27 +65,55 @@ func TestResumeFencesTheStreamBefore(t *testing.T) {
 func TestResumeRefused(t *testing.T) {
 	r := open(t, mem.New(), new(clock), nil)
 	s, secret := start(t, r, func() {})
-	bob := identity.Principal{Name: "bob", Mechanism: identity.Simple}
-	proven := identity.Principal{Name: "alice", Mechanism: identity.X509}
+	bob, proven, via, elsewhere, replaced := alice, alice, alice, alice, alice
+	bob.Principal.Name = "bob"
+	proven.Principal.Mechanism = identity.X509
+	via.Principal.Via = "gateway"
+	elsewhere.Path = "/other"
+	replaced.Root = 7
 	for _, c := range []struct {
 		name   string
 		want   error
 		id     ID
 		secret []byte
-		p      identity.Principal
+		b      Bond
 	}{
 		{"unknown", ErrUnknown, s.ID + 1, secret[:], alice},
 		{"wrong secret", ErrRefused, s.ID, make([]byte, 16), alice},
 		{"no secret", ErrRefused, s.ID, nil, alice},
 		{"another principal", ErrRefused, s.ID, secret[:], bob},
 		{"proven in another way", ErrRefused, s.ID, secret[:], proven},
+		{"through another", ErrRefused, s.ID, secret[:], via},
+		{"for another path", ErrRefused, s.ID, secret[:], elsewhere},
+		{"the path is another directory", ErrUnknown, s.ID, secret[:], replaced},
 	} {
-		if _, _, err := r.Resume(t.Context(), c.id, c.secret, c.p, func() {}); !errors.Is(err, c.want) {
+		if _, _, err := r.Resume(t.Context(), c.id, c.secret, c.b, func() {}); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, err, c.want)
 		}
 	}
 	if !s.Current(1) {
 		t.Error("a refused Resume moved the epoch")
+	}
+}
+
+// TestSessionsOfBefore: a session's record of version 1 had the whole tree.
+func TestSessionsOfBefore(t *testing.T) {
+	e := mem.New()
+	put := func(v string) {
+		if err := e.Update(t.Context(), func(tx engine.Tx) error { tx.Put(key(5), []byte(v)); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hash := sha256.Sum256(make([]byte, 16))
+	secret := base64.StdEncoding.EncodeToString(hash[:])
+	put(`{"v":1,"secret_sha256":"` + secret + `","principal":"alice","mechanism":"SIMPLE","client":"h","since":"2026-01-01T00:00:00Z","epoch":3}`)
+	r := open(t, e, new(clock), nil)
+	if _, epoch, err := r.Resume(t.Context(), 5, make([]byte, 16), alice, func() {}); err != nil || epoch != 4 {
+		t.Errorf("epoch %d, %v", epoch, err)
+	}
+	put(`{"v":3,"secret_sha256":"` + secret + `"}`)
+	if _, err := Open(t.Context(), Config{Engine: e}); err == nil || !strings.Contains(err.Error(), "has version 3, this server knows 1 to 2") {
+		t.Errorf("a newer record: %v", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/mem"
 
 	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/certs"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 )
@@ -25,17 +26,22 @@ type peer struct {
 	w  *proto.Welcome
 }
 
-func dial(h *house) *grpc.ClientConn {
+func dial(h *house) *grpc.ClientConn { return dialBy(h, h.mount) }
+
+func dialBy(h *house, cert *certs.Store) *grpc.ClientConn {
 	conn, err := grpc.NewClient("passthrough:///"+h.addr,
-		grpc.WithTransportCredentials(credentials.NewTLS(h.mount.Client("127.0.0.1"))),
+		grpc.WithTransportCredentials(credentials.NewTLS(cert.Client("127.0.0.1"))),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec())))
 	must(h.t, err)
 	h.t.Cleanup(func() { conn.Close() })
 	return conn
 }
 
-func newPeer(h *house, hello *proto.Hello) *peer {
-	st, err := dial(h).NewStream(h.t.Context(), &proto.SessionStream, proto.SessionMethod)
+func newPeer(h *house, hello *proto.Hello) *peer { return newPeerBy(h, h.mount, hello) }
+
+// newPeerBy is newPeer with another certificate.
+func newPeerBy(h *house, cert *certs.Store, hello *proto.Hello) *peer {
+	st, err := dialBy(h, cert).NewStream(h.t.Context(), &proto.SessionStream, proto.SessionMethod)
 	must(h.t, err)
 	p := &peer{t: h.t, st: st}
 	must(h.t, st.SendMsg(&proto.ToServer{Body: &proto.ToServer_Hello{Hello: hello}}))

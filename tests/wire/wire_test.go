@@ -22,6 +22,7 @@ import (
 	chunkmem "github.com/wardfs/wardfs/server/chunk/mem"
 	"github.com/wardfs/wardfs/server/engine"
 	"github.com/wardfs/wardfs/server/engine/mem"
+	"github.com/wardfs/wardfs/server/export"
 	"github.com/wardfs/wardfs/server/session"
 )
 
@@ -31,6 +32,8 @@ type house struct {
 	engine engine.Engine
 	blocks chunk.Store
 	auth   server.Auth
+	rules  export.Rules
+	ca     *certs.Authority
 	certs  *certs.Store // of the server
 	mount  *certs.Store // of a client with a certificate
 	addr   string       // through the proxy
@@ -54,9 +57,9 @@ func newHouse(t testing.TB) *house {
 	must(t, err)
 	me, err := ca.Client("client", "root")
 	must(t, err)
-	h := &house{t: t, engine: mem.New(), blocks: chunkmem.New(), auth: server.Auth{
-		Mechanisms: []string{identity.X509, identity.Simple}, Trusted: []string{"root"}, Superuser: "root",
-	}}
+	h := &house{t: t, ca: ca, engine: mem.New(), blocks: chunkmem.New(), auth: server.Auth{
+		Mechanisms: []string{identity.X509, identity.Simple}, Superuser: "root",
+	}, rules: export.Everything("root")}
 	h.certs, err = certs.Load(certs.Config{Cert: pair.Cert, Key: pair.Key, CA: ca.CA(), ClientAuth: certs.RequestCert})
 	must(t, err)
 	h.mount, err = certs.Load(certs.Config{Cert: me.Cert, Key: me.Key, CA: ca.CA()})
@@ -77,7 +80,7 @@ func (h *house) start() {
 	h.t.Helper()
 	var err error
 	h.srv, err = server.New(context.Background(), server.Config{
-		Engine: h.engine, Blocks: h.blocks, TLS: h.certs.Server(), Auth: h.auth,
+		Engine: h.engine, Blocks: h.blocks, TLS: h.certs.Server(), Auth: h.auth, Rules: h.rules,
 		// What lost its last name is gone at once: what lingers would hide that it is.
 		SessionTimeout: 20 * time.Second, Linger: -1, Now: h.now, Audit: h.audit, Log: slog.New(slog.DiscardHandler),
 	})

@@ -20,6 +20,7 @@ func (c *Config) Check() error {
 		c.checkRoles(),
 		c.checkTLS(),
 		c.checkAuth(),
+		c.checkExports(),
 		c.checkSession(),
 		c.checkDir(),
 		c.checkChunk(),
@@ -29,10 +30,14 @@ func (c *Config) Check() error {
 
 // Warnings are what is allowed and should not be.
 func (c *Config) Warnings() []string {
-	if c.Auth.SimpleAnywhere && slices.Contains(c.Auth.Mechanisms, "SIMPLE") && !Loopback(c.Listen) {
-		return []string{"auth.simple_anywhere: whoever reaches " + c.Listen + " can be any user, the superuser too"}
+	var all []string
+	if c.closed() {
+		all = append(all, "exports is not set: only the superuser may mount, by X509")
 	}
-	return nil
+	if c.Auth.SimpleAnywhere && slices.Contains(c.Auth.Mechanisms, "SIMPLE") && !Loopback(c.Listen) {
+		all = append(all, "auth.simple_anywhere: whoever reaches "+c.Listen+" can be any user that exports admits")
+	}
+	return all
 }
 
 func (c *Config) checkDir() error {

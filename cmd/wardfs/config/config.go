@@ -33,10 +33,12 @@ type Config struct {
 
 	Auth struct {
 		Mechanisms     []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate."`
-		Trusted        []string `key:"trusted" doc:"Principals whose sessions may state uid, gid and groups of each caller (as NFS sec=sys). They must come by X509. Whoever is one of them can be anyone."`
 		Superuser      string   `key:"superuser" doc:"The principal whom permissions do not bind, if it comes by X509. Empty: the user who runs the server."`
 		SimpleAnywhere bool     `key:"simple_anywhere" default:"false" doc:"Accept SIMPLE on other addresses than loopback too. Whoever reaches the port can then be anyone."`
 	} `key:"auth"`
+
+	Exports []Export `key:"exports" doc:"Who may mount what, and how. None: the superuser alone, by X509, and everything. Read again at SIGHUP."`
+	Proxy   []Proxy  `key:"proxy" doc:"Who may act for whom. Read again at SIGHUP."`
 
 	Root struct {
 		Owner string `key:"owner" doc:"Name of the user whose the root directory of a fresh namespace is. Empty: root.uid."`
@@ -118,7 +120,10 @@ func (c *Config) wrong(key, next, format string, args ...any) error {
 func Default() *Config {
 	c := &Config{from: map[string]string{}}
 	for _, k := range Keys() {
-		if err := k.set(c, k.Default); err != nil {
+		if k.Rule != nil {
+			continue // none
+		}
+		if err := k.put(k.field(c), k.Default); err != nil {
 			panic("config: default of " + k.Name + ": " + err.Error())
 		}
 	}

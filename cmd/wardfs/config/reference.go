@@ -14,7 +14,7 @@ the line. A dot in a key is a level in the file: ` + "`tls.cert`" + ` is ` + "`c
 
 Every key can also be given as ` + "`--set KEY=VALUE`" + ` to ` + "`serve`" + ` and ` + "`dev`" + `, and as the environment variable named
 below. A flag counts more than the environment, the environment more than the file, the file more than the
-default. A list stands in the file as ` + "`[a, b]`" + `, elsewhere as ` + "`a,b`" + `.
+default. A list stands in the file as ` + "`[a, b]`" + `, elsewhere as ` + "`a,b`" + `; a list of rules elsewhere as ` + "`[{KEY: VALUE, ...}, ...]`" + `.
 
 A duration has its unit: ` + "`500ms`, `60s`, `5m`, `1h30m`" + `. A size too: ` + "`64MiB`, `2GB`" + `. A mode is octal.
 
@@ -26,23 +26,39 @@ func Reference() string {
 	b.WriteString(preface)
 	b.WriteString("| key | type | default | what it is | variable |\n| --- | --- | --- | --- | --- |\n")
 	for _, k := range Keys() {
-		typ := k.Type
-		if len(k.Choices) > 0 {
-			typ = "`" + strings.Join(k.Choices, "`, `") + "`"
-			if k.Type == "list" {
-				typ = "list of " + typ
-			}
-		}
-		def := "none"
-		if k.Default != "" {
-			def = "`" + k.Default + "`"
-		}
+		typ, def := k.described()
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | `%s` |\n", k.Name, typ, def, k.Doc, k.Env())
+	}
+	for _, k := range Keys() {
+		if k.Rule == nil {
+			continue
+		}
+		fmt.Fprintf(&b, "\nEach rule of `%s` has these keys; docs/exports.md tells what they are for:\n\n", k.Name)
+		b.WriteString("| key | type | default | what it is |\n| --- | --- | --- | --- |\n")
+		for _, r := range k.Rule {
+			typ, def := r.described()
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", r.Name, typ, def, r.Doc)
+		}
 	}
 	b.WriteString("\nThe defaults as a file, to begin with:\n\n```yaml\n")
 	b.WriteString(Example())
 	b.WriteString("```\n")
 	return b.String()
+}
+
+// described is a key's type and default for the reference.
+func (k Key) described() (typ, def string) {
+	typ, def = k.Type, "none"
+	if len(k.Choices) > 0 {
+		typ = "`" + strings.Join(k.Choices, "`, `") + "`"
+		if k.Type == "list" {
+			typ = "list of " + typ
+		}
+	}
+	if k.Default != "" {
+		def = "`" + k.Default + "`"
+	}
+	return typ, def
 }
 
 // Example is a file that says what the defaults say. It lacks tls.cert and
@@ -61,7 +77,7 @@ func Example() string {
 		}
 		v := k.Default
 		switch {
-		case k.Type == "list":
+		case k.Type == "list", k.Rule != nil:
 			v = "[" + strings.ReplaceAll(v, ",", ", ") + "]"
 		case v == "":
 			v = `""`

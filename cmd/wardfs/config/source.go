@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -50,7 +51,7 @@ func (c *Config) Read(name string, r io.Reader) error {
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return &Error{Where: name, Text: "holds more than one document", Next: "remove the line ---"}
 	}
-	d := decoder{c: c, name: name, seen: map[string]int{}}
+	d := decoder{c: c, place: func(n *yaml.Node) string { return fmt.Sprintf("%s:%d", name, n.Line) }, seen: map[string]int{}}
 	d.mapping("", doc.Content[0])
 	return errors.Join(d.errs...)
 }
@@ -67,16 +68,16 @@ func syntax(name string, err error) error {
 
 // decoder walks one file.
 type decoder struct {
-	c    *Config
-	name string
-	seen map[string]int // key: its line
-	errs []error
+	c     *Config
+	place func(*yaml.Node) string // "file:line"
+	seen  map[string]int          // key: its line
+	errs  []error
 }
 
 func (d *decoder) wrong(n *yaml.Node, err error) {
 	e := &Error{Text: err.Error()}
 	errors.As(err, &e)
-	e.Where = fmt.Sprintf("%s:%d", d.name, n.Line)
+	e.Where = d.place(n)
 	d.errs = append(d.errs, e)
 }
 
@@ -111,27 +112,37 @@ func (d *decoder) key(name string, key, value *yaml.Node) {
 		d.wrong(key, err)
 		return
 	}
+	if k.Rule != nil {
+		d.rules(k, value)
+	} else if !d.value(k, value, k.field(d.c)) {
+		return
+	}
+	d.c.from[name] = d.place(key)
+}
+
+// value reads what is no list of rules into the field f of k.
+func (d *decoder) value(k Key, value *yaml.Node, f reflect.Value) bool {
+	var err error
 	switch {
 	case value.Kind == yaml.ScalarNode && value.Tag != "!!null":
-		err = k.set(d.c, value.Value)
+		err = k.put(f, value.Value)
 	case value.Kind == yaml.SequenceNode:
 		var list []string
 		for _, v := range value.Content {
 			if v.Kind != yaml.ScalarNode || v.Tag == "!!null" {
-				d.wrong(v, &Error{Text: name + ": an element of the list is no plain value"})
-				return
+				d.wrong(v, &Error{Text: k.Name + ": an element of the list is no plain value"})
+				return false
 			}
 			list = append(list, v.Value)
 		}
-		err = k.setList(d.c, list)
+		err = k.putList(f, list)
 	default:
-		err = &Error{Text: name + ": has no plain value", Next: fmt.Sprintf(`write %s: VALUE, or %s: "" for none`, name, name)}
+		err = &Error{Text: k.Name + ": has no plain value", Next: fmt.Sprintf(`write %s: VALUE, or %s: "" for none`, k.Name, k.Name)}
 	}
 	if err != nil {
 		d.wrong(value, err)
-		return
 	}
-	d.c.from[name] = fmt.Sprintf("%s:%d", d.name, key.Line)
+	return err == nil
 }
 
 func isGroup(name string) bool {
@@ -187,7 +198,11 @@ func (c *Config) Set(assignment string) error {
 }
 
 func (c *Config) assign(k Key, where, value string) error {
-	if err := k.set(c, value); err != nil {
+	if k.Rule != nil {
+		if err := c.rulesText(k, where, value); err != nil {
+			return placed(where, err)
+		}
+	} else if err := k.put(k.field(c), value); err != nil {
 		return placed(where, err)
 	}
 	c.from[k.Name] = where

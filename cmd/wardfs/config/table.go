@@ -15,6 +15,7 @@ type Key struct {
 	Default string   // as one would write it
 	Choices []string // what a text, or each of a list, may be; none: anything
 	Doc     string
+	Rule    []Key // the keys of each rule, where the key is a list of rules; else none
 
 	index []int // of the field
 }
@@ -39,8 +40,12 @@ func keysOf(t reflect.Type, prefix string, at []int) (keys []Key) {
 			keys = append(keys, keysOf(f.Type, prefix+name+".", index)...)
 			continue
 		}
-		keys = append(keys, Key{Name: prefix + name, Type: typeName(f.Type), Default: f.Tag.Get("default"),
-			Choices: strings.Fields(f.Tag.Get("choice")), Doc: f.Tag.Get("doc"), index: index})
+		k := Key{Name: prefix + name, Type: typeName(f.Type), Default: f.Tag.Get("default"),
+			Choices: strings.Fields(f.Tag.Get("choice")), Doc: f.Tag.Get("doc"), index: index}
+		if f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct {
+			k.Type, k.Rule = "list of rules", keysOf(f.Type.Elem(), "", nil)
+		}
+		keys = append(keys, k)
 	}
 	return keys
 }
@@ -54,13 +59,18 @@ func find(name string) (Key, error) {
 		}
 		names = append(names, k.Name)
 	}
+	if name == "auth.trusted" { // of before there were rules
+		return Key{}, &Error{Text: `unknown key "auth.trusted"`, Next: "it is a rule now: proxy: [{principal: NAME, states_callers: true}]"}
+	}
 	return Key{}, &Error{Text: fmt.Sprintf("unknown key %q", name), Next: DidYouMean(name, names, "`wardfs config reference` lists all keys")}
 }
 
-// set parses text into the key's field of c. The elements of a list stand
-// between commas.
-func (k Key) set(c *Config, text string) error {
-	f := reflect.ValueOf(c).Elem().FieldByIndex(k.index)
+// field is the key's in c.
+func (k Key) field(c *Config) reflect.Value { return reflect.ValueOf(c).Elem().FieldByIndex(k.index) }
+
+// put parses text into f, a field of the key's type. The elements of a list
+// stand between commas.
+func (k Key) put(f reflect.Value, text string) error {
 	if f.Kind() == reflect.Slice {
 		var list []string
 		for _, s := range strings.Split(text, ",") {
@@ -68,7 +78,7 @@ func (k Key) set(c *Config, text string) error {
 				list = append(list, s)
 			}
 		}
-		return k.setList(c, list)
+		return k.putList(f, list)
 	}
 	v, err := parse(f.Type(), text)
 	if err != nil {
@@ -83,8 +93,7 @@ func (k Key) set(c *Config, text string) error {
 	return nil
 }
 
-func (k Key) setList(c *Config, list []string) error {
-	f := reflect.ValueOf(c).Elem().FieldByIndex(k.index)
+func (k Key) putList(f reflect.Value, list []string) error {
 	if f.Kind() != reflect.Slice {
 		return k.wrong(fmt.Errorf("takes one value, not a list"))
 	}

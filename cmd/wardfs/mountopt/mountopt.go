@@ -31,7 +31,8 @@ type Options struct {
 	CA, Cert, Key, ServerName string
 	Mechanism                 string // SIMPLE or X509; empty: X509 if there is a certificate
 	User                      string // the name that SIMPLE states
-	Identity                  string // trusted or mount; empty: mount, for dev:DIR trusted
+	Identity                  string // mount, trusted or impersonate; empty: mount, for dev:DIR trusted
+	Impersonate               string // the user to act for, with identity=impersonate
 	Idmap                     string // "off", or a file that names numbers; empty: this host's names alone
 	Domain                    string // what this host adds to names
 	Nobody                    bool   // owners who are unknown here are nobody
@@ -173,6 +174,12 @@ func (o *Options) check() error {
 		return &Error{"mount options user= and cert= both say who it is", "leave user= out, or give mechanism=SIMPLE"}
 	case o.Idmap == "off" && (o.Domain != "" || o.Nobody):
 		return &Error{"mount option idmap=off leaves numbers as they are, so domain= and nobody mean nothing", "leave idmap=off out, or the others"}
+	case o.Identity == "impersonate" && o.Impersonate == "":
+		return &Error{"mount option identity=impersonate needs the user to act for; to act for each caller is not in this version", "give impersonate=USER"}
+	case o.Impersonate != "" && o.Identity != "impersonate":
+		return &Error{fmt.Sprintf("mount options identity=%s and impersonate= exclude each other", o.Identity), "leave one of them out"}
+	case o.Impersonate != "" && o.Mechanism == "SIMPLE":
+		return &Error{"mount option impersonate= needs a proven name, and SIMPLE proves none", "give cert=FILE,key=FILE"}
 	case o.Identity == "trusted" && o.Mechanism == "SIMPLE":
 		return &Error{"mount option identity=trusted needs a proven name, and SIMPLE proves none", "give cert=FILE,key=FILE"}
 	}

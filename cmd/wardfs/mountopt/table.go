@@ -66,8 +66,8 @@ func ours() []Option {
 		text("cert", "FILE", "the certificate to show; its common name is the principal", func(o *Options) *string { return &o.Cert }),
 		text("key", "FILE", "its key", func(o *Options) *string { return &o.Key }),
 		text("server_name", "NAME", "the name to expect in the server's certificate, instead of the host", func(o *Options) *string { return &o.ServerName }),
-		oneOf("identity", "as whom to act: `mount` as the one principal of the mount, `trusted` as each caller (the server must allow it)",
-			func(o *Options) *string { return &o.Identity }, "mount", "trusted"),
+		{Name: "identity", Value: "mount|trusted|impersonate", Doc: "as whom to act: `mount` as the one principal of the mount, `trusted` as each caller, `impersonate` as the user that impersonate= names (the server must allow both)", value: setIdentity},
+		{Name: "impersonate", Value: "USER", Doc: "the user to act for, as whom the server proves the certificate to be; it must have a rule of proxy", value: setImpersonate},
 		text("idmap", "off|FILE", "owners go by name; a FILE names numbers beside those of this host, off takes numbers as they are", func(o *Options) *string { return &o.Idmap }),
 		text("domain", "NAME", "what this host's names have after an @ that the filesystem's don't, as idmapd's Domain", func(o *Options) *string { return &o.Domain }),
 		set("nobody", "show owners whose names this host doesn't know as nobody (65534), not as numbers of their own", func(o *Options) { o.Nobody = true }),
@@ -165,6 +165,25 @@ func setUser(o *Options, v string) error {
 		return fmt.Errorf("%q is no name", v)
 	}
 	o.User = v
+	return nil
+}
+
+func setIdentity(o *Options, v string) error {
+	if v == "caller" {
+		return &Error{"a session for each caller is not in this version", "write identity=mount, identity=trusted or identity=impersonate"}
+	}
+	o.Identity = v
+	return among(v, "mount", "trusted", "impersonate")
+}
+
+// setImpersonate says identity=impersonate too, unless another is said.
+func setImpersonate(o *Options, v string) error {
+	if v == "" || strings.ContainsAny(v, " \t/:,") {
+		return fmt.Errorf("%q is no name", v)
+	}
+	if o.Impersonate = v; o.Identity == "" {
+		o.Identity = "impersonate"
+	}
 	return nil
 }
 
