@@ -3,11 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
+	iofs "io/fs"
 	"strings"
 	"syscall"
 
 	"github.com/wardfs/wardfs/cmd/wardfs/config"
+	"github.com/wardfs/wardfs/cmd/wardfs/fs"
 	"github.com/wardfs/wardfs/cmd/wardfs/mountopt"
 	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/certs"
@@ -76,6 +77,7 @@ func exitCode(err error) int {
 	var o *mountopt.Error
 	var t *certs.Error
 	var a *audit.OpenError
+	var u *fs.Usage
 	switch {
 	case err == nil:
 		return exitOK
@@ -89,6 +91,8 @@ func exitCode(err error) int {
 		return certsCode(t)
 	case errors.As(err, &a):
 		return exitConfig
+	case errors.As(err, &u):
+		return exitUsage
 	case errors.Is(err, identity.ErrRefused):
 		return exitRefused
 	case errors.Is(err, chunk.ErrCorrupt), errors.Is(err, pebble.ErrDamaged):
@@ -154,7 +158,7 @@ func flatten(err error) []error {
 
 // plain is the text of an error, the system's own names for causes included.
 func plain(err error) string {
-	if p := (*fs.PathError)(nil); errors.As(err, &p) && err == error(p) {
+	if p := (*iofs.PathError)(nil); errors.As(err, &p) && err == error(p) {
 		return fmt.Sprintf("%s: %s", p.Path, p.Err)
 	}
 	return err.Error()

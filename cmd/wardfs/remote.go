@@ -239,6 +239,10 @@ func (t *tree) connect(ctx context.Context, r *reach, m mounting) error {
 	mnt := m.mnt
 	m.mnt = r.purpose
 	up := &mount{mounting: m}
+	static, err := readIdmap(m.options.Idmap)
+	if err != nil {
+		return err
+	}
 	cc, err := up.clientConfig()
 	if err != nil {
 		return err
@@ -246,8 +250,10 @@ func (t *tree) connect(ctx context.Context, r *reach, m mounting) error {
 	if t.client, err = client.Connect(ctx, cc); err != nil {
 		return err
 	}
+	up.client = t.client
+	up.translate(static)
 	t.Me = ownCred()
-	t.Bare, t.Files, t.Names = t.client.As(t.Me), t.client.Files(), hostNames()
+	t.Bare, t.Files, t.Names = up.as(t.Me), t.client.Files(), hostNames(ctx, t.client.Table())
 	t.Namespace = t.Files.Over(t.Bare)
 	t.Top, t.Mounted = "/", mnt // the session begins at m.spec.Path
 	return nil

@@ -39,6 +39,9 @@ func wrap(path string, err error) error {
 	return &pathError{path, err, hints[posix.ErrnoOf(err)]}
 }
 
+// errDefault is why a file gets no default ACL.
+var errDefault = errors.New("only directories have default ACLs")
+
 // hints are what to do about an errno, where that can be told from it alone.
 var hints = map[posix.Errno]string{
 	posix.EACCES:    "`wardfs fs getfacl` shows who may do what, of each directory on the way too",

@@ -71,7 +71,10 @@ func (p Place) in(name string) Place {
 
 // Commands are the verbs.
 func Commands(e *Env) []*cobra.Command {
-	return []*cobra.Command{newLs(e), newStat(e), newCat(e)}
+	return []*cobra.Command{
+		newLs(e), newStat(e), newCat(e), newDu(e), newGet(e), newPut(e), newMkdir(e), newRm(e), newMv(e), newLn(e), newTouch(e),
+		newChmod(e), newChown(e), newChgrp(e), newGetfacl(e), newSetfacl(e),
+	}
 }
 
 // each does f for every PATH, and goes on after one that failed.
