@@ -8,52 +8,58 @@ import (
 	"strings"
 )
 
-// dirPairs are the key pairs of a directory, NAME.key beside NAME.crt, in the
-// order of their names. All of them are trusted and the first is shown, so
-// that three files rotate by being copied: the next one is trusted everywhere
-// before it is the first anywhere. A key without a certificate, or the other
-// way round, is one that is being copied.
-func dirPairs(dir string) (names []string, err error) {
-	all, err := os.ReadDir(dir)
+// listDir answers what a directory of key pairs holds: the names of its
+// certificates, NAME.crt, and which of them have a key, NAME.key, beside them;
+// both in the order of names. All certificates are trusted, and the first with
+// a key is shown, so that keys rotate by being copied and renamed: the next one
+// is trusted everywhere before it is the first anywhere, and one that is being
+// moved is trusted all the while.
+func listDir(dir string) (certs, pairs []string, err error) {
+	all, err := os.ReadDir(dir) // in order
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	have := map[string]bool{}
+	keys := map[string]bool{}
 	for _, e := range all {
-		have[e.Name()] = true
-	}
-	for name := range have {
-		if base, ok := strings.CutSuffix(name, ".key"); ok && base != "" && have[base+".crt"] {
-			names = append(names, base)
+		if name, ok := strings.CutSuffix(e.Name(), ".key"); ok && name != "" {
+			keys[name] = true
+		} else if name, ok := strings.CutSuffix(e.Name(), ".crt"); ok && name != "" {
+			certs = append(certs, name)
 		}
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.Sort(certs) // by name, without the ending
+	for _, name := range certs {
+		if keys[name] {
+			pairs = append(pairs, name)
+		}
+	}
+	return certs, pairs, nil
 }
 
-// readDir reads the pairs of c.Dir. One that is damaged is an error: the last
-// good set stays, and a start with it fails.
+// readDir reads what listDir found. A pair that does not fit is an error: the
+// last good set stays, and a start with it fails.
 func (m *material) readDir(dir string) error {
-	names, err := dirPairs(dir)
+	certs, pairs, err := listDir(dir)
 	if err != nil {
 		return unusable(dir, "can't be listed", err)
 	}
-	if len(names) == 0 {
+	if len(pairs) == 0 {
 		return unusable(dir, "holds no pair NAME.key and NAME.crt", nil)
 	}
-	for i, name := range names {
-		path := filepath.Join(dir, name)
-		cas, err := readCAs(path + ".crt")
+	for _, name := range certs {
+		cas, err := readCAs(filepath.Join(dir, name+".crt"))
 		if err != nil {
 			return err
 		}
 		m.cas = append(m.cas, cas...)
+	}
+	for i, name := range pairs {
+		path := filepath.Join(dir, name)
 		var pair *tls.Certificate
 		if pair, err = readPair(path+".crt", path+".key", nil); err != nil {
 			return err
 		}
-		m.noteOpen(path + ".key")
-		if i == 0 {
+		if m.noteOpen(path + ".key"); i == 0 {
 			m.leaf = pair
 		}
 	}

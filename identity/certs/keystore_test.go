@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
+	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -215,62 +216,64 @@ func TestPassphrase(t *testing.T) {
 	}
 }
 
-// Maelstrom's rotation: copy c beside a and b everywhere, take a away
-// everywhere, and nobody is ever refused or restarted.
+// Maelstrom's rotation with three keys: a becomes c, b becomes a, and there is
+// a new b. One node after the other is changed, and none is ever refused or
+// restarted.
 func TestKeyDirectory(t *testing.T) {
-	made := map[string][2][]byte{}
-	pair := func(dirs []string, name string) {
-		if _, ok := made[name]; !ok {
-			cert, key := selfSigned(t, name)
-			made[name] = [2][]byte{cert, key}
-		}
-		for _, d := range dirs {
-			put(t, filepath.Join(d, name+".key"), made[name][1])
-			put(t, filepath.Join(d, name+".crt"), made[name][0])
+	nodes := []string{t.TempDir(), t.TempDir()}
+	fresh := func(name string) {
+		cert, key := selfSigned(t, name)
+		for _, d := range nodes {
+			put(t, filepath.Join(d, name+".key"), key)
+			put(t, filepath.Join(d, name+".crt"), cert)
 		}
 	}
-	here, there := t.TempDir(), t.TempDir()
-	pair([]string{here, there}, "a")
-	a := load(t, Config{Dir: here, Every: -1, ServerName: "maelstrom.example.com"})
-	b := load(t, Config{Dir: there, Every: -1, ServerName: "maelstrom.example.com"})
-	server := hello(t, a.Server())
+	for _, name := range []string{"a", "b", "c"} {
+		fresh(name)
+	}
+	stores := make([]*Store, len(nodes))
+	servers := make([]string, len(nodes))
+	for i, d := range nodes {
+		stores[i] = load(t, Config{Dir: d, Every: -1, ServerName: "maelstrom.example.com"})
+		servers[i] = hello(t, stores[i].Server())
+	}
 	good := func(step string) {
 		t.Helper()
-		if err := probe(t, server, b.Client("")); err != nil {
-			t.Errorf("%s: %v", step, err)
+		for i := range nodes {
+			if err := probe(t, servers[i], stores[1-i].Client("")); err != nil {
+				t.Errorf("%s, to node %d: %v", step, i, err)
+			}
 		}
 	}
-	good("one pair")
-	pair([]string{here}, "b")
-	good("b is here")
-	pair([]string{there}, "b")
-	good("b is everywhere")
-	remove(t, filepath.Join(here, "a.key"), filepath.Join(here, "a.crt"))
-	if got := a.Principal(); got != "b" {
-		t.Errorf("a is gone here, and %q is shown", got)
+	good("before")
+	for i, d := range nodes {
+		for _, mv := range [][2]string{{"a", "c"}, {"b", "a"}} {
+			for _, ext := range []string{".key", ".crt"} {
+				if err := os.Rename(filepath.Join(d, mv[0]+ext), filepath.Join(d, mv[1]+ext)); err != nil {
+					t.Fatal(err)
+				}
+				good("in between: " + mv[0] + ext)
+			}
+		}
+		if got := stores[i].Principal(); got != "b" {
+			t.Errorf("node %d shows %q, want what was made as b", i, got)
+		}
 	}
-	good("a is gone here")
-	remove(t, filepath.Join(there, "a.key"), filepath.Join(there, "a.crt"))
-	good("a is gone everywhere")
-	put(t, filepath.Join(here, "0.key"), []byte("half"))
+	fresh("b")
+	good("after")
+
+	put(t, filepath.Join(nodes[0], "0.key"), []byte("half"))
 	good("half a pair is copied")
-	put(t, filepath.Join(here, "0.crt"), []byte("half"))
+	put(t, filepath.Join(nodes[0], "0.crt"), []byte("half"))
 	good("two halves are copied")
-	pair([]string{here}, "0")
-	if err := probe(t, server, b.Client("")); !errors.Is(err, posix.EACCES) {
+	cert, key := selfSigned(t, "0")
+	put(t, filepath.Join(nodes[0], "0.key"), key)
+	put(t, filepath.Join(nodes[0], "0.crt"), cert)
+	if err := probe(t, servers[0], stores[1].Client("")); !errors.Is(err, posix.EACCES) {
 		t.Errorf("a key that only one side has: %v", err)
 	}
 	if _, err := Load(Config{Dir: t.TempDir()}); err == nil || !strings.Contains(err.Error(), "no pair") {
 		t.Errorf("an empty directory: %v", err)
-	}
-}
-
-func remove(t *testing.T, paths ...string) {
-	t.Helper()
-	for _, p := range paths {
-		if err := os.Remove(p); err != nil {
-			t.Fatal(err)
-		}
 	}
 }
 
@@ -282,9 +285,7 @@ func selfSigned(t *testing.T, cn string) (cert, key []byte) {
 		t.Fatal(err)
 	}
 	tmpl := (&Authority{now: time.Now}).template(cn, time.Hour)
-	tmpl.DNSNames, tmpl.IsCA, tmpl.BasicConstraintsValid = []string{"maelstrom.example.com"}, true, true
-	tmpl.KeyUsage |= x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature
-	tmpl.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+	tmpl.SerialNumber, tmpl.DNSNames, tmpl.KeyUsage = big.NewInt(1), []string{"maelstrom.example.com"}, 0
 	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, k.Public(), k)
 	if err != nil {
 		t.Fatal(err)

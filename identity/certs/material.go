@@ -32,9 +32,9 @@ type stamps string
 func look(c Config) stamps {
 	paths := []string{c.Cert, c.Key, c.CA, c.Keystore, c.Truststore, c.Dir}
 	if c.Dir != "" {
-		names, _ := dirPairs(c.Dir)
-		for _, n := range names {
-			paths = append(paths, filepath.Join(c.Dir, n+".key"), filepath.Join(c.Dir, n+".crt"))
+		certs, _, _ := listDir(c.Dir)
+		for _, n := range certs {
+			paths = append(paths, n, filepath.Join(c.Dir, n+".key"), filepath.Join(c.Dir, n+".crt"))
 		}
 	}
 	var b strings.Builder
