@@ -3827,6 +3827,7 @@ type Reply struct {
 	Statfs        *StatfsReply           `protobuf:"bytes,10,opt,name=statfs,proto3" json:"statfs,omitempty"`
 	Count         uint64                 `protobuf:"varint,11,opt,name=count,proto3" json:"count,omitempty"`  // copy_range: bytes
 	Lock          *Lock                  `protobuf:"bytes,12,opt,name=lock,proto3" json:"lock,omitempty"`     // getlk: who is in the way; none if nobody is
+	Dirs          []*Attr                `protobuf:"bytes,13,rep,name=dirs,proto3" json:"dirs,omitempty"`     // the directories whose entries the call changed, after it
 	Idents        *Idents                `protobuf:"bytes,20,opt,name=idents,proto3" json:"idents,omitempty"` // ids, names
 	Cred          *Cred                  `protobuf:"bytes,21,opt,name=cred,proto3" json:"cred,omitempty"`     // whoami; none of a trusted session
 	unknownFields protoimpl.UnknownFields
@@ -3943,6 +3944,13 @@ func (x *Reply) GetCount() uint64 {
 func (x *Reply) GetLock() *Lock {
 	if x != nil {
 		return x.Lock
+	}
+	return nil
+}
+
+func (x *Reply) GetDirs() []*Attr {
+	if x != nil {
+		return x.Dirs
 	}
 	return nil
 }
@@ -4504,7 +4512,7 @@ const file_ward_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x10\n" +
 	"\x03ids\x18\x02 \x03(\rR\x03ids\x12\x14\n" +
 	"\x05names\x18\x03 \x03(\fR\x05names\"\b\n" +
-	"\x06Whoami\"\xda\x03\n" +
+	"\x06Whoami\"\xff\x03\n" +
 	"\x05Reply\x12\x14\n" +
 	"\x05errno\x18\x01 \x01(\rR\x05errno\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12#\n" +
@@ -4518,7 +4526,8 @@ const file_ward_proto_rawDesc = "" +
 	"\x06statfs\x18\n" +
 	" \x01(\v2\x16.wardfs.v1.StatfsReplyR\x06statfs\x12\x14\n" +
 	"\x05count\x18\v \x01(\x04R\x05count\x12#\n" +
-	"\x04lock\x18\f \x01(\v2\x0f.wardfs.v1.LockR\x04lock\x12)\n" +
+	"\x04lock\x18\f \x01(\v2\x0f.wardfs.v1.LockR\x04lock\x12#\n" +
+	"\x04dirs\x18\r \x03(\v2\x0f.wardfs.v1.AttrR\x04dirs\x12)\n" +
 	"\x06idents\x18\x14 \x01(\v2\x11.wardfs.v1.IdentsR\x06idents\x12#\n" +
 	"\x04cred\x18\x15 \x01(\v2\x0f.wardfs.v1.CredR\x04cred\"\xb1\x01\n" +
 	"\x06Opened\x12#\n" +
@@ -4691,16 +4700,17 @@ var file_ward_proto_depIdxs = []int32{
 	13, // 61: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
 	49, // 62: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
 	39, // 63: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
-	45, // 64: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
-	10, // 65: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
-	12, // 66: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
-	13, // 67: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
-	0,  // 68: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
-	69, // [69:69] is the sub-list for method output_type
-	69, // [69:69] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	12, // 64: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
+	45, // 65: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
+	10, // 66: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
+	12, // 67: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
+	13, // 68: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
+	0,  // 69: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
+	70, // [70:70] is the sub-list for method output_type
+	70, // [70:70] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_ward_proto_init() }

@@ -50,7 +50,8 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 	if r, ok := t.dispatchOwners(ctx, cred, c); ok {
 		return r
 	}
-	view := t.s.tree.As(cred).In(namespace.SessionID(t.sess.ID)).Once(c.GetSlot(), c.GetSeq())
+	var dirs []posix.Attr
+	view := t.s.tree.As(cred).In(namespace.SessionID(t.sess.ID)).Once(c.GetSlot(), c.GetSeq()).Telling(&dirs)
 	r := new(proto.Reply)
 	err := t.dispatch(ctx, view, c, r)
 	if err == nil && g != nil {
@@ -58,6 +59,9 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 	}
 	if err != nil {
 		return failed(err)
+	}
+	for _, a := range dirs {
+		r.Dirs = append(r.Dirs, proto.ToAttr(a))
 	}
 	return r
 }

@@ -38,10 +38,14 @@ type Cache struct {
 	age    time.Duration
 	now    func() time.Time
 	doubts Doubts
+	// lapses are those doubts that an answer to a change of our own does not
+	// lift: others', and ours whose outcome is not known.
+	lapses Doubts
 
 	mu    sync.Mutex
 	attrs generations[posix.Ino, known]
 	names generations[key, named]
+	whole generations[posix.Ino, time.Time] // see whole.go
 
 	hits, misses int64
 }
@@ -82,10 +86,13 @@ func New(c Config) *Cache {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Cache{
+	cache := &Cache{
 		age: c.Age, now: c.Now,
 		attrs: generations[posix.Ino, known]{most: c.Most}, names: generations[key, named]{most: c.Most},
+		whole: generations[posix.Ino, time.Time]{most: mostWhole},
 	}
+	cache.names.dropped = cache.whole.clear // nobody knows of which directory
+	return cache
 }
 
 // Stats answers the counts as they are now.
@@ -101,19 +108,28 @@ func (c *Cache) Forget(changes []posix.Change, everything bool) {
 	defer c.mu.Unlock()
 	if everything {
 		c.doubts.All()
+		c.lapses.All()
 		c.attrs.clear()
 		c.names.clear()
+		c.whole.clear()
 		return
 	}
 	for _, x := range changes {
 		if x.Name != "" {
 			c.dropName(x.Dir, x.Name)
-			c.dropInode(x.Dir)
+			c.lapse(x.Dir)
 		}
 		if x.Ino != 0 {
-			c.dropInode(x.Ino)
+			c.lapse(x.Ino)
 		}
 	}
+}
+
+// lapse forgets an inode, and which names it has if it is a directory.
+func (c *Cache) lapse(ino posix.Ino) {
+	c.lapses.Inode(ino)
+	c.dropInode(ino)
+	c.whole.remove(ino)
 }
 
 func (c *Cache) dropInode(ino posix.Ino) {
@@ -149,6 +165,9 @@ func (c *Cache) lookup(dir posix.Ino, name string) (posix.Attr, bool) {
 	defer c.mu.Unlock()
 	x, ok := c.names.get(key{dir, name})
 	switch {
+	case !ok && c.lacks(dir):
+		c.hits++
+		return posix.Attr{}, true
 	case !ok || !c.now().Before(x.until):
 		c.misses++
 		return posix.Attr{}, false
@@ -193,34 +212,48 @@ func (c *Cache) learnName(mark uint64, dir posix.Ino, name string, a posix.Attr)
 }
 
 // changed notes that this mount has changed an inode, which is a now. What
-// others ask at the same time may have been answered before.
-func (c *Cache) changed(mark uint64, a posix.Attr) {
+// others ask at the same time may have been answered before; what others of
+// this mount change has an answer too, and the change number tells which is the
+// newer.
+func (c *Cache) changed(m marks, a posix.Attr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	sure := !c.doubts.InodeSince(mark, a.Ino)
-	c.dropInode(a.Ino)
-	if sure {
-		c.learn(c.doubts.Mark(), a)
+	c.own(m, a)
+}
+
+// own is changed with c.mu held, and reports whether a was certain.
+func (c *Cache) own(m marks, a posix.Attr) bool {
+	if c.lapses.InodeSince(m.lapses, a.Ino) {
+		c.lapse(a.Ino)
+		return false
 	}
+	c.doubts.Inode(a.Ino)
+	c.learn(c.doubts.Mark(), a)
+	return true
 }
 
 // doubt notes that this mount may have changed an inode, it is not known how.
 func (c *Cache) doubt(ino posix.Ino) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.dropInode(ino)
+	c.lapse(ino)
 }
 
 // made notes that this mount has given an inode a name.
-func (c *Cache) made(mark uint64, dir posix.Ino, name string, a posix.Attr) {
+func (c *Cache) made(m marks, dir posix.Ino, name string, a posix.Attr, dirs []posix.Attr) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	sure := !c.doubts.EntrySince(mark, dir, name) && !c.doubts.InodeSince(mark, a.Ino)
+	sure := c.sure(m, dir, name) && !c.doubts.InodeSince(m.doubts, a.Ino)
 	c.dropName(dir, name)
-	c.dropInode(dir)
 	c.dropInode(a.Ino)
 	if sure {
 		c.learnName(c.doubts.Mark(), dir, name, a)
+	} else {
+		c.whole.remove(dir)
+	}
+	c.touched(m, dir, dirs)
+	if sure && a.Mode.IsDir() && a.Size == 0 && a.Nlink == 2 {
+		c.whole.put(a.Ino, c.now().Add(c.age)) // it is fresh: nothing is in it
 	}
 }
 
@@ -230,7 +263,7 @@ func (c *Cache) unnamed(dir posix.Ino, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.dropName(dir, name)
-	c.dropInode(dir)
+	c.lapse(dir)
 }
 
 // listed notes what a listing with attributes brought. Entries without any are
@@ -253,23 +286,39 @@ func (c *Cache) listed(mark uint64, dir posix.Ino, entries []posix.Dirent) {
 func (c *Cache) doubtInodes() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.forgetInodes()
+}
+
+func (c *Cache) forgetInodes() {
 	c.doubts.All()
+	c.lapses.All()
 	c.attrs.clear()
 }
 
-// unmade notes that this mount has done something to a name, or tried. It
-// forgets the inode that the name was; where that is not known, every inode.
-func (c *Cache) unmade(dir posix.Ino, name string) {
+// unmade notes that this mount has taken a name away, or tried.
+func (c *Cache) unmade(m marks, dir posix.Ino, name string, dirs []posix.Attr, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	x, ok := c.names.get(key{dir, name})
+	x, known := c.names.get(key{dir, name})
+	if err != nil || !known || !c.sure(m, dir, name) {
+		c.whole.remove(dir)
+	}
+	if err == nil && x.ino == 0 {
+		c.forgetInodes() // somebody had made it, and which one is gone?
+	}
+	c.dropNamed(dir, name)
+	c.touched(m, dir, dirs)
+}
+
+// dropNamed forgets a name and the inode that it was; where that is not known,
+// every inode.
+func (c *Cache) dropNamed(dir posix.Ino, name string) {
+	x, known := c.names.get(key{dir, name})
 	c.dropName(dir, name)
-	c.dropInode(dir)
 	switch {
-	case !ok:
-		c.doubts.All()
-		c.attrs.clear()
+	case !known && !c.lacks(dir):
+		c.forgetInodes()
 	case x.ino != 0:
-		c.dropInode(x.ino)
+		c.lapse(x.ino)
 	}
 }

@@ -42,6 +42,11 @@ func (s *server) Getattr(ctx context.Context, ino posix.Ino) (posix.Attr, error)
 	return s.Namespace.Getattr(ctx, ino)
 }
 
+// Telling answers ns telling, and s no longer counts what it does.
+func (s *server) Telling(dirs *[]posix.Attr) posix.Namespace {
+	return s.Namespace.(namespace.View).Telling(dirs)
+}
+
 // world is a tree with a mount that has a cache, and another that has none.
 type world struct {
 	*server
@@ -195,6 +200,27 @@ func TestStale(t *testing.T) {
 	w.lookup(t, "a", posix.ENOENT)
 }
 
+// agree wants the mount to answer what the tree does, of a directory and of a
+// name in it.
+func (w *world) agree(t *testing.T, dir posix.Ino, name string) {
+	t.Helper()
+	got, gotErr := w.here.Lookup(t.Context(), dir, name)
+	want, wantErr := w.there.Lookup(t.Context(), dir, name)
+	if a := w.attr(t, dir); a.Nlink > 0 && (posix.ErrnoOf(gotErr) != posix.ErrnoOf(wantErr) || got != want) {
+		t.Fatalf("%s in %d: %+v %v, want %+v %v", name, dir, got, gotErr, want, wantErr)
+	}
+	a, err := w.here.Getattr(t.Context(), dir)
+	if b := w.attr(t, dir); err == nil && a != b {
+		t.Fatalf("directory %d: %+v, want %+v", dir, a, b)
+	}
+}
+
+// attr is what the tree says; of what is gone, nothing.
+func (w *world) attr(t *testing.T, ino posix.Ino) posix.Attr {
+	a, _ := w.there.Getattr(t.Context(), ino)
+	return a
+}
+
 // TestModel does at random what two mounts do, and compares each answer with
 // the tree's.
 func TestModel(t *testing.T) {
@@ -202,9 +228,10 @@ func TestModel(t *testing.T) {
 	ctx := t.Context()
 	rng := rand.New(rand.NewPCG(1, 2))
 	name := func() string { return fmt.Sprint(rng.IntN(6)) }
-	for range 4000 {
+	whole := 0
+	for range 10_000 {
 		fs := w.here
-		if rng.IntN(3) == 0 {
+		if rng.IntN(6) == 0 {
 			fs = w.there
 		}
 		ino := func() posix.Ino {
@@ -214,37 +241,42 @@ func TestModel(t *testing.T) {
 			}
 			return a.Ino
 		}
+		dir := func() posix.Ino { // the root, or what may be a directory
+			if rng.IntN(3) == 0 {
+				return posix.RootIno
+			}
+			return ino()
+		}
+		at := dir()
 		switch rng.IntN(9) {
 		case 0:
-			fs.Mkdir(ctx, posix.RootIno, name(), 0o755, 0)
+			fs.Mkdir(ctx, at, name(), 0o755, 0)
 		case 1:
-			fs.Mknod(ctx, posix.RootIno, name(), posix.TypeFIFO|0o644, 0, 0)
+			fs.Mknod(ctx, at, name(), posix.TypeFIFO|0o644, 0, 0)
 		case 2:
-			fs.Rename(ctx, posix.RootIno, name(), posix.RootIno, name(), posix.RenameFlags(rng.IntN(3)))
+			fs.Rename(ctx, dir(), name(), at, name(), posix.RenameFlags(rng.IntN(3)))
 		case 3:
-			fs.Unlink(ctx, posix.RootIno, name())
+			fs.Unlink(ctx, at, name())
 		case 4:
-			fs.Rmdir(ctx, posix.RootIno, name())
+			fs.Rmdir(ctx, at, name())
 		case 5:
-			fs.Link(ctx, ino(), posix.RootIno, name())
+			fs.Link(ctx, ino(), at, name())
 		case 6:
 			fs.Setattr(ctx, ino(), posix.SetAttr{Set: posix.SetMode, Mode: posix.Mode(rng.IntN(0o1000))})
 		case 7:
 			fs.Setxattr(ctx, ino(), "user.a", []byte(name()), 0)
 		case 8:
-			fs.Readdir(ctx, posix.RootIno, 0, 100, true)
+			fs.Readdir(ctx, at, 0, 100, true)
 		}
-		n := name()
-		got, gotErr := w.here.Lookup(ctx, posix.RootIno, n)
-		want, wantErr := w.there.Lookup(ctx, posix.RootIno, n)
-		if posix.ErrnoOf(gotErr) != posix.ErrnoOf(wantErr) || got != want {
-			t.Fatalf("%s: %+v %v, want %+v %v", n, got, gotErr, want, wantErr)
+		for _, d := range []posix.Ino{posix.RootIno, at} {
+			w.agree(t, d, name())
 		}
-		if a, err := w.here.Getattr(ctx, posix.RootIno); err != nil {
-			t.Fatal(err)
-		} else if b, _ := w.there.Getattr(ctx, posix.RootIno); a != b {
-			t.Fatalf("the root: %+v, want %+v", a, b)
+		if w.cache.lacks(at) {
+			whole++
 		}
+	}
+	if whole == 0 {
+		t.Error("of no directory was it known what is in it")
 	}
 	if s := w.cache.Stats(); s.Hits < s.Misses/10 {
 		t.Errorf("%+v: nothing was tested", s)
@@ -290,5 +322,95 @@ func TestDoubts(t *testing.T) {
 	d.All()
 	if !d.InodeSince(mark, 7) || !d.EntrySince(mark, 7, "a") {
 		t.Error("no doubt after a doubt of all")
+	}
+}
+
+// TestWhole follows a directory that this mount made: what is not in it need
+// not be asked, nor what it is after each change, until others touch it.
+func TestWhole(t *testing.T) {
+	w := newWorld(t)
+	ctx := t.Context()
+	d, err := w.here.Mkdir(ctx, posix.RootIno, "d", 0o755, 0)
+	must(t, err)
+	lookup := func(name string, want posix.Errno) {
+		t.Helper()
+		if _, err := w.here.Lookup(ctx, d.Ino, name); posix.ErrnoOf(err) != want {
+			t.Errorf("%s: %v, want %v", name, err, want)
+		}
+	}
+	w.asks(t, "making, moving and removing", 0, func() {
+		for i := range 100 {
+			name := fmt.Sprint(i)
+			lookup(name, posix.ENOENT)
+			_, err := w.here.Mknod(ctx, d.Ino, name, posix.TypeFIFO|0o600, 0, 0)
+			must(t, err)
+			lookup(name, 0)
+			lookup(name+"r", posix.ENOENT)
+			must(t, w.here.Rename(ctx, d.Ino, name, d.Ino, name+"r", 0))
+			w.agree(t, d.Ino, name)
+			must(t, w.here.Unlink(ctx, d.Ino, name+"r"))
+			lookup(name+"r", posix.ENOENT)
+			w.agree(t, d.Ino, name)
+			w.now = w.now.Add(time.Second) // each answer says that the server is there
+		}
+	})
+	_, err = w.there.Mknod(ctx, d.Ino, "theirs", posix.TypeFIFO|0o600, 0, 0)
+	must(t, err)
+	w.asks(t, "after another's change", 2, func() { lookup("theirs", 0); lookup("no", posix.ENOENT) })
+	e, err := w.here.Mkdir(ctx, d.Ino, "e", 0o755, 0)
+	must(t, err)
+	d = e
+	w.asks(t, "a fresh one", 0, func() { lookup("a", posix.ENOENT) })
+	w.now = w.now.Add(time.Hour)
+	w.asks(t, "after an hour", 1, func() { lookup("a", posix.ENOENT) })
+}
+
+// TestWholeWithoutRoom: names that had to go are not taken for absent.
+func TestWholeWithoutRoom(t *testing.T) {
+	w := newWorld(t)
+	w.cache.names.most = 10
+	ctx := t.Context()
+	d, err := w.here.Mkdir(ctx, posix.RootIno, "d", 0o755, 0)
+	must(t, err)
+	for i := range 100 {
+		_, err := w.here.Mknod(ctx, d.Ino, fmt.Sprint(i), posix.TypeFIFO|0o600, 0, 0)
+		must(t, err)
+	}
+	for i := range 101 {
+		w.agree(t, d.Ino, fmt.Sprint(i))
+	}
+}
+
+// TestCrossing has many who change one directory through one mount at once.
+// When all have their answers, what the mount believes is what is.
+func TestCrossing(t *testing.T) {
+	for seed := range uint64(40) {
+		w := newWorld(t)
+		ctx := t.Context()
+		d, err := w.here.Mkdir(ctx, posix.RootIno, "d", 0o755, 0)
+		must(t, err)
+		var hands sync.WaitGroup
+		for hand := range uint64(4) {
+			hands.Go(func() {
+				rng := rand.New(rand.NewPCG(seed, hand))
+				name := func() string { return fmt.Sprint(rng.IntN(3)) }
+				for range 20 {
+					switch rng.IntN(6) {
+					case 0, 1:
+						w.here.Mknod(ctx, d.Ino, name(), posix.TypeFIFO|0o600, 0, 0)
+					case 2:
+						w.here.Rename(ctx, d.Ino, name(), d.Ino, name(), 0)
+					case 3, 4:
+						w.here.Unlink(ctx, d.Ino, name())
+					case 5:
+						w.here.Setattr(ctx, d.Ino, posix.SetAttr{Set: posix.SetMode, Mode: posix.Mode(rng.IntN(0o1000))})
+					}
+				}
+			})
+		}
+		hands.Wait()
+		for i := range 3 {
+			w.agree(t, d.Ino, fmt.Sprint(i))
+		}
 	}
 }

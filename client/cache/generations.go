@@ -6,6 +6,7 @@ package cache
 type generations[K comparable, V any] struct {
 	most       int
 	late, past map[K]V
+	dropped    func() // if not nil, called when some of them went for want of room
 }
 
 func (g *generations[K, V]) get(k K) (V, bool) {
@@ -22,6 +23,9 @@ func (g *generations[K, V]) get(k K) (V, bool) {
 
 func (g *generations[K, V]) put(k K, v V) {
 	if len(g.late) >= g.most {
+		if len(g.past) > 0 && g.dropped != nil {
+			g.dropped()
+		}
 		g.past, g.late = g.late, nil
 	}
 	if g.late == nil {

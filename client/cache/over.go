@@ -82,56 +82,78 @@ func (v view) GetattrNow(ctx context.Context, ino posix.Ino) (posix.Attr, error)
 }
 
 // after notes what a change of ino has made of it.
-func (v view) after(mark uint64, ino posix.Ino, a posix.Attr, err error) {
+func (v view) after(m marks, ino posix.Ino, a posix.Attr, err error) {
 	if err != nil {
 		v.c.doubt(ino) // it may have happened
 		return
 	}
-	v.c.changed(mark, a)
+	v.c.changed(m, a)
 }
 
 func (v view) Setattr(ctx context.Context, ino posix.Ino, set posix.SetAttr) (posix.Attr, error) {
-	mark := v.c.doubts.Mark()
+	m := v.c.mark()
 	a, err := v.Namespace.Setattr(ctx, ino, set)
-	v.after(mark, ino, a, err)
+	v.after(m, ino, a, err)
 	return a, err
 }
 
+// change is one of the entries of directories, about to be made through ns,
+// which then tells dirs.
+type change struct {
+	marks
+	ns   posix.Namespace
+	dirs []posix.Attr
+}
+
+// teller is a namespace that can tell which directories a change of entries has
+// changed, and how they are after it.
+type teller interface {
+	Telling(dirs *[]posix.Attr) posix.Namespace
+}
+
+func (v view) change() *change {
+	c := &change{marks: v.c.mark(), ns: v.Namespace}
+	if t, ok := v.Namespace.(teller); ok {
+		c.ns = t.Telling(&c.dirs)
+	}
+	return c
+}
+
 // named notes what came of giving an inode a name.
-func (v view) named(mark uint64, dir posix.Ino, name string, a posix.Attr, err error) {
+func (v view) named(c *change, dir posix.Ino, name string, a posix.Attr, err error) {
 	if err != nil {
 		v.c.unnamed(dir, name)
 		v.gone(err, dir)
 		return
 	}
-	v.c.made(mark, dir, name, a)
+	v.c.made(c.marks, dir, name, a, c.dirs)
 }
 
 func (v view) Mkdir(ctx context.Context, dir posix.Ino, name string, mode, umask posix.Mode) (posix.Attr, error) {
-	mark := v.c.doubts.Mark()
-	a, err := v.Namespace.Mkdir(ctx, dir, name, mode, umask)
-	v.named(mark, dir, name, a, err)
+	c := v.change()
+	a, err := c.ns.Mkdir(ctx, dir, name, mode, umask)
+	v.named(c, dir, name, a, err)
 	return a, err
 }
 
 func (v view) Mknod(ctx context.Context, dir posix.Ino, name string, mode, umask posix.Mode, rdev uint32) (posix.Attr, error) {
-	mark := v.c.doubts.Mark()
-	a, err := v.Namespace.Mknod(ctx, dir, name, mode, umask, rdev)
-	v.named(mark, dir, name, a, err)
+	c := v.change()
+	a, err := c.ns.Mknod(ctx, dir, name, mode, umask, rdev)
+	v.named(c, dir, name, a, err)
 	return a, err
 }
 
 func (v view) Symlink(ctx context.Context, dir posix.Ino, name, target string) (posix.Attr, error) {
-	mark := v.c.doubts.Mark()
-	a, err := v.Namespace.Symlink(ctx, dir, name, target)
-	v.named(mark, dir, name, a, err)
+	c := v.change()
+	a, err := c.ns.Symlink(ctx, dir, name, target)
+	v.named(c, dir, name, a, err)
 	return a, err
 }
 
 func (v view) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.Attr, error) {
-	mark := v.c.doubts.Mark()
-	a, err := v.Namespace.Link(ctx, ino, dir, name)
-	v.named(mark, dir, name, a, err)
+	c := v.change()
+	a, err := c.ns.Link(ctx, ino, dir, name)
+	v.named(c, dir, name, a, err)
 	if err != nil {
 		v.c.doubt(ino)
 	}
@@ -139,21 +161,23 @@ func (v view) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.
 }
 
 func (v view) Unlink(ctx context.Context, dir posix.Ino, name string) error {
-	err := v.Namespace.Unlink(ctx, dir, name)
-	v.c.unmade(dir, name)
+	c := v.change()
+	err := c.ns.Unlink(ctx, dir, name)
+	v.c.unmade(c.marks, dir, name, c.dirs, err)
 	return err
 }
 
 func (v view) Rmdir(ctx context.Context, dir posix.Ino, name string) error {
-	err := v.Namespace.Rmdir(ctx, dir, name)
-	v.c.unmade(dir, name)
+	c := v.change()
+	err := c.ns.Rmdir(ctx, dir, name)
+	v.c.unmade(c.marks, dir, name, c.dirs, err)
 	return err
 }
 
 func (v view) Rename(ctx context.Context, from posix.Ino, name string, to posix.Ino, newName string, flags posix.RenameFlags) error {
-	err := v.Namespace.Rename(ctx, from, name, to, newName, flags)
-	v.c.unmade(from, name)
-	v.c.unmade(to, newName)
+	c := v.change()
+	err := c.ns.Rename(ctx, from, name, to, newName, flags)
+	v.c.renamed(c.marks, key{from, name}, key{to, newName}, flags, c.dirs, err)
 	return err
 }
 
@@ -171,20 +195,20 @@ func (v view) ReaddirBy(ctx context.Context, dir posix.Ino, h posix.Handle, from
 }
 
 func (v view) Create(ctx context.Context, dir posix.Ino, name string, mode, umask posix.Mode, h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {
-	mark := v.c.doubts.Mark()
-	o, err := v.Namespace.Create(ctx, dir, name, mode, umask, h, flags)
-	v.named(mark, dir, name, o.Attr, err)
+	c := v.change()
+	o, err := c.ns.Create(ctx, dir, name, mode, umask, h, flags)
+	v.named(c, dir, name, o.Attr, err)
 	return o, err
 }
 
 func (v view) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {
-	mark := v.c.doubts.Mark()
+	m := v.c.mark()
 	o, err := v.Namespace.Open(ctx, ino, h, flags)
 	switch {
 	case flags&posix.OpenTrunc != 0:
-		v.after(mark, ino, o.Attr, err)
+		v.after(m, ino, o.Attr, err)
 	case err == nil:
-		v.c.keep(mark, o.Attr)
+		v.c.keep(m.doubts, o.Attr)
 	}
 	v.gone(err, ino)
 	return o, err
@@ -193,32 +217,32 @@ func (v view) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags pos
 // Commit, Allocate and CopyRange name a handle: of which inode is in the
 // answer. One that failed may have happened; whose it was is not known.
 func (v view) Commit(ctx context.Context, h posix.Handle, c posix.Commit) (posix.Attr, error) {
-	mark := v.c.doubts.Mark()
+	m := v.c.mark()
 	a, err := v.Namespace.Commit(ctx, h, c)
-	v.written(mark, a, err)
+	v.written(m, a, err)
 	return a, err
 }
 
 func (v view) Allocate(ctx context.Context, h posix.Handle, mode posix.AllocMode, off, length uint64) (posix.Attr, error) {
-	mark := v.c.doubts.Mark()
+	m := v.c.mark()
 	a, err := v.Namespace.Allocate(ctx, h, mode, off, length)
-	v.written(mark, a, err)
+	v.written(m, a, err)
 	return a, err
 }
 
 func (v view) CopyRange(ctx context.Context, from posix.Handle, off uint64, to posix.Handle, toOff, length uint64) (uint64, posix.Attr, error) {
-	mark := v.c.doubts.Mark()
+	m := v.c.mark()
 	n, a, err := v.Namespace.CopyRange(ctx, from, off, to, toOff, length)
-	v.written(mark, a, err)
+	v.written(m, a, err)
 	return n, a, err
 }
 
-func (v view) written(mark uint64, a posix.Attr, err error) {
+func (v view) written(m marks, a posix.Attr, err error) {
 	if err != nil {
 		v.c.doubtInodes()
 		return
 	}
-	v.c.changed(mark, a)
+	v.c.changed(m, a)
 }
 
 func (v view) Setxattr(ctx context.Context, ino posix.Ino, name string, value []byte, flags posix.XattrFlags) error {

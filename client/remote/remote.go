@@ -15,6 +15,7 @@ import (
 type Namespace struct {
 	s    *session.Session
 	cred posix.Cred
+	dirs *[]posix.Attr
 }
 
 var (
@@ -24,7 +25,7 @@ var (
 
 // As binds the session's namespace to a caller, which a session that is not
 // trusted ignores: there every caller is the principal.
-func As(s *session.Session, c posix.Cred) Namespace { return Namespace{s, c} }
+func As(s *session.Session, c posix.Cred) Namespace { return Namespace{s: s, cred: c} }
 
 // ask does a call that changes nothing, tell one that does.
 func (n Namespace) ask(ctx context.Context, op string, m *proto.Call) (*proto.Reply, error) {
@@ -32,8 +33,18 @@ func (n Namespace) ask(ctx context.Context, op string, m *proto.Call) (*proto.Re
 }
 
 func (n Namespace) tell(ctx context.Context, op string, m *proto.Call) (*proto.Reply, error) {
-	return n.s.Call(ctx, op, n.cred, m, true)
+	r, err := n.s.Call(ctx, op, n.cred, m, true)
+	if n.dirs != nil {
+		for _, a := range r.GetDirs() {
+			*n.dirs = append(*n.dirs, proto.FromAttr(a))
+		}
+	}
+	return r, err
 }
+
+// Telling is the namespace for one call that changes entries: it adds to dirs
+// the directories in which, as they are after that.
+func (n Namespace) Telling(dirs *[]posix.Attr) posix.Namespace { n.dirs = dirs; return n }
 
 func attr(r *proto.Reply, err error) (posix.Attr, error) {
 	if err != nil {

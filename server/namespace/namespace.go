@@ -129,6 +129,7 @@ type View struct {
 	sess SessionID
 	slot uint32
 	seq  uint64 // 0: not protected
+	dirs *[]posix.Attr
 }
 
 var _ posix.Namespace = View{}
@@ -149,6 +150,11 @@ func (v View) UID() posix.UID { return v.cred.UID }
 // leaves no trace, so its retry is a new try. A slot holds one operation at a
 // time; seq 0 means no protection.
 func (v View) Once(slot uint32, seq uint64) View { v.slot, v.seq = slot, seq; return v }
+
+// Telling makes the view put into dirs the directories whose entries its next
+// changing method changed, as they are after that. It tells nothing of a change
+// that was applied before.
+func (v View) Telling(dirs *[]posix.Attr) View { v.dirs = dirs; return v }
 
 // now is the time of a change.
 func (t *Tree) now() posix.Time { return posix.TimeOf(t.cfg.Now()) }

@@ -152,6 +152,7 @@ func (v View) attempt(ctx context.Context, f func(*txn) error) (*txn, error) {
 		return nil, err
 	}
 	v.t.files.Add(int64(x.made - x.erased))
+	x.tellDirs()
 	if x.ragged != 0 {
 		v.t.ragged.note(x.ragged, v.t.cfg.Now())
 	}
@@ -159,6 +160,19 @@ func (v View) attempt(ctx context.Context, f func(*txn) error) (*txn, error) {
 		v.t.cfg.Changed(c)
 	}
 	return x, nil
+}
+
+// tellDirs does what [View.Telling] says.
+func (x *txn) tellDirs() {
+	if x.v.dirs == nil {
+		return
+	}
+	*x.v.dirs = nil
+	for _, n := range x.inodes {
+		if n.dirty && !n.gone && n.Mode.IsDir() && n.Ino != x.answer.Ino {
+			*x.v.dirs = append(*x.v.dirs, n.Attr)
+		}
+	}
 }
 
 // spare lets those be opened again that the transaction was about to delete,
