@@ -164,6 +164,7 @@ func TestWrongFiles(t *testing.T) {
 		"a rule, no who":     {tlsOK + "exports:\n  - {path: /, who: [a]}\n  - path: /b\n", "f.yaml:6: exports: who: names nobody", `"*"`},
 		"a rule's path":      {tlsOK + "exports:\n  - who: [a]\n    path: /b/\n", `f.yaml:6: exports: path: "/b/" is no absolute`, ""},
 		"a rule's host":      {tlsOK + "exports:\n  - who: [a]\n    path: /\n    hosts:\n    - 10.0.0.0/40\n", `f.yaml:7: exports: hosts: "10.0.0.0/40" is no host`, "network"},
+		"a rule's mechanism": {tlsOK + "exports:\n  - who: [a]\n    path: /\n    mechanisms: [KERBEROSS]\n", `f.yaml:7: exports: mechanisms: "KERBEROSS" is not in auth.mechanisms`, "write SIMPLE"},
 		"anonuid":            {tlsOK + "exports:\n  - who: [a]\n    path: /\n    anonuid: 0\n", "f.yaml:7: exports: who is squashed to root", "65534"},
 		"max_mode":           {tlsOK + "exports:\n  - {who: [a], path: /, max_mode: 0}\n", "f.yaml:5: exports: max_mode", ""},
 		"umask":              {tlsOK + "exports:\n  - {who: [a], path: /, umask: 1777}\n", "f.yaml:5: exports: umask", ""},

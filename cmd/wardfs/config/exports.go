@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/export"
@@ -13,7 +14,7 @@ type Export struct {
 	Path       string   `key:"path" doc:"The directory that may be mounted, and all below it. No step of it is a symbolic link. Of the rules that are for a mount the one of the longest path holds, of several the first."`
 	Who        []string `key:"who" doc:"Principals, groups as @group, or * for everyone who can log in. Who acts for another counts as that other."`
 	Hosts      []string `key:"hosts" doc:"From where: addresses, networks as 10.1.0.0/16, names of hosts. A name is looked up when a mount comes. Empty: from anywhere."`
-	Mechanisms []string `key:"mechanisms" choice:"SIMPLE X509" doc:"How the mount must have proven itself. Empty: any of auth.mechanisms."`
+	Mechanisms []string `key:"mechanisms" doc:"How the mount must have proven itself. Empty: by any of auth.mechanisms."`
 	Access     string   `key:"access" default:"ro" choice:"ro rw" doc:"ro answers EROFS to everything that changes something."`
 	Squash     string   `key:"squash" default:"root" choice:"root none all" doc:"Whom to make nobody: uid 0 and superusers (root), no one, or every caller (all)."`
 	AnonUID    uint32   `key:"anonuid" default:"65534" doc:"The uid of who was squashed."`
@@ -64,6 +65,11 @@ func (c *Config) checkExports() error {
 	for i, e := range c.Exports {
 		at := fmt.Sprintf("exports[%d].", i)
 		errs = append(errs, c.checkRule("exports", at, e.rule().Check()))
+		for _, m := range e.Mechanisms {
+			if !slices.Contains(c.Auth.Mechanisms, m) {
+				errs = append(errs, c.ruleWrong(at, "mechanisms", "write "+or(c.Auth.Mechanisms)+", or add it to auth.mechanisms", "exports: mechanisms: %q is not in auth.mechanisms, so the rule would be for nobody", m))
+			}
+		}
 		switch {
 		case e.AnonUID == 0 || e.AnonGID == 0:
 			errs = append(errs, c.ruleWrong(at, "anonuid", "name a user who owns nothing; 65534 is nobody", "exports: who is squashed to root is not squashed"))
