@@ -119,7 +119,7 @@ func Connect(ctx context.Context, c Config) (*Mount, error) {
 		Soft: c.Soft, Timeout: c.Timeout,
 	})
 	m.mu.Lock()
-	m.files = file.New(file.Config{Blocks: m.blocks, Memory: c.Memory, Inline: m.session.Inline, Log: c.Log})
+	m.files = file.New(file.Config{Blocks: m.blocks, Memory: c.Memory, Inline: m.session.Inline, Log: c.Log, Moved: m.moved})
 	m.mu.Unlock()
 	return m, nil
 }
@@ -245,6 +245,17 @@ func (m *Mount) recalled(changes []posix.Change, everything bool) {
 
 // down is called when nobody says any more what others change.
 func (m *Mount) down() { m.recalled(nil, true) }
+
+// moved is called when what was appended here has found another place: to the
+// kernel that is as if others had changed the file.
+func (m *Mount) moved(ino posix.Ino) {
+	m.mu.Lock()
+	f := m.recall
+	m.mu.Unlock()
+	if f != nil {
+		f([]posix.Change{{Ino: ino}}, false)
+	}
+}
 
 // lost is called when every open file has gone stale.
 func (m *Mount) lost() {

@@ -110,7 +110,7 @@ func TestRdev(t *testing.T) {
 func TestEntry(t *testing.T) {
 	s := newServer(Config{Options: Options{EntryTimeout: -1}, Files: testFiles(t)})
 	a := posix.Attr{
-		Ino: 5, Gen: 6, Mode: posix.TypeReg | 0o4640, Nlink: 2, UID: 7, GID: 8, Rdev: 9, Size: 10, Alloc: 1000,
+		Ino: 5, Gen: 6, Mode: posix.TypeReg | 0o640, Nlink: 2, UID: 7, GID: 8, Rdev: 9, Size: 10, Alloc: 1000,
 		Atime: posix.Time{Sec: -1, Nsec: 1}, Mtime: posix.Time{Sec: 2, Nsec: 3}, Ctime: posix.Time{Sec: 4, Nsec: 5},
 	}
 	var out raw.EntryOut
@@ -118,10 +118,14 @@ func TestEntry(t *testing.T) {
 	q.entry(posix.RootIno, "a", a, &out)
 	want := raw.EntryOut{NodeId: 5, Generation: 6, AttrValid: 30, Attr: raw.Attr{
 		Ino: 5, Size: 10, Blocks: 2, Atime: 1<<64 - 1, Mtime: 2, Ctime: 4, Atimensec: 1, Mtimensec: 3, Ctimensec: 5,
-		Mode: 0o104640, Nlink: 2, Owner: raw.Owner{Uid: 7, Gid: 8}, Rdev: 9, Blksize: blockSize,
+		Mode: 0o100640, Nlink: 2, Owner: raw.Owner{Uid: 7, Gid: 8}, Rdev: 9, Blksize: blockSize,
 	}}
 	if out != want {
 		t.Errorf("entry:\n%+v, want\n%+v", out, want)
+	}
+	a.Mode |= posix.SetUID // goes behind the kernel's back
+	if q.entry(posix.RootIno, "a", a, &out); out.AttrValid != 0 || out.AttrValidNsec != 0 {
+		t.Errorf("attributes with a set-id bit are believed: %+v", out)
 	}
 	a.Ino = posix.RootIno
 	if q.entry(posix.RootIno, "a", a, &out); out.Generation != 0 {

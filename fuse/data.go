@@ -5,6 +5,7 @@ import (
 	"time"
 
 	raw "github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 
 	"github.com/wardfs/wardfs/client/file"
 	"github.com/wardfs/wardfs/posix"
@@ -51,11 +52,16 @@ func (s *server) Open(cancel <-chan struct{}, in *raw.OpenIn, out *raw.OpenOut) 
 }
 
 // opened gives the kernel the handle. It keeps its pages if nobody else has
-// changed the file since it was last open here.
+// changed the file since it was last open here. Appends go past them: else the
+// kernel would cut what one call writes at the borders of pages, and what other
+// mounts append could come between.
 func (s *server) opened(h *file.Handle, flags uint32, out *raw.OpenOut) {
 	out.Fh = s.files.add(&openFile{Handle: h, sync: flags&synced != 0})
 	if h.Kept() {
 		out.OpenFlags |= raw.FOPEN_KEEP_CACHE
+	}
+	if flags&unix.O_APPEND != 0 && (s.mapsDirect || flags&unix.O_ACCMODE == unix.O_WRONLY) {
+		out.OpenFlags |= raw.FOPEN_DIRECT_IO
 	}
 }
 
@@ -97,8 +103,7 @@ func (s *server) Read(cancel <-chan struct{}, in *raw.ReadIn, buf []byte) (res r
 	return res, st
 }
 
-// Write answers what was taken. The offset of an O_APPEND write is the
-// kernel's choice.
+// Write answers what was taken.
 func (s *server) Write(cancel <-chan struct{}, in *raw.WriteIn, data []byte) (n uint32, st raw.Status) {
 	st = s.answer("write", &in.InHeader, cancel, func(ctx context.Context) error {
 		f, err := s.files.get(in.Fh, in.NodeId)
@@ -113,7 +118,7 @@ func (s *server) Write(cancel <-chan struct{}, in *raw.WriteIn, data []byte) (n 
 				return err
 			}
 		}
-		took, err := f.Write(ctx, data, in.Offset)
+		took, err := s.write(ctx, f, in, data)
 		n = uint32(took)
 		if err == nil && (f.sync || in.Flags&synced != 0) {
 			err = f.Sync(ctx)
@@ -126,6 +131,21 @@ func (s *server) Write(cancel <-chan struct{}, in *raw.WriteIn, data []byte) (n 
 		return 0, st
 	}
 	return n, st
+}
+
+// write writes at the kernel's offset, or, with O_APPEND, where the file ends:
+// the kernel does not know what other mounts have appended. What it then has of
+// the file is wrong, and it is told so. Pages that it writes back belong where
+// they were mapped.
+func (s *server) write(ctx context.Context, f *openFile, in *raw.WriteIn, data []byte) (int, error) {
+	if in.Flags&unix.O_APPEND == 0 || in.WriteFlags&raw.WRITE_CACHE != 0 {
+		return f.Write(ctx, data, in.Offset)
+	}
+	n, off, err := f.Append(ctx, data)
+	if n > 0 && off != in.Offset {
+		s.outdated(f.Ino())
+	}
+	return n, err
 }
 
 // stranger clears the set-id bits before a write by one who may not keep them.

@@ -104,11 +104,13 @@ type question struct {
 func (s *server) question() question { return question{s, s.doubts.Mark()} }
 
 // attrTimeout is how long the kernel may believe a. What is written and not yet
-// committed here makes attributes that are not the last word.
+// committed here makes attributes that are not the last word. A set-id bit can
+// go by a write past the page cache, after which the kernel asks for times and
+// size anew, but not for the mode.
 func (q question) attrTimeout(a posix.Attr) time.Duration {
 	s := q.s
 	d := s.Options.AttrTimeout
-	if d == 0 || s.doubts.InodeSince(q.mark, a.Ino) || a.Mode.IsReg() && s.Files.Unsettled(a.Ino) {
+	if d == 0 || s.doubts.InodeSince(q.mark, a.Ino) || a.Mode.IsReg() && (a.Mode&(posix.SetUID|posix.SetGID) != 0 || s.Files.Unsettled(a.Ino)) {
 		return 0
 	}
 	return s.grants.add(grant{dir: a.Ino}, d)

@@ -13,6 +13,8 @@ import (
 
 	raw "github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/wardfs/wardfs/posix"
 )
 
 // fsName is the filesystem's type: /proc/mounts shows "fuse.wardfs".
@@ -38,8 +40,9 @@ type Mounted struct {
 //     chmod as the stranger who writes, which the server refuses; and it asks
 //     for security.capability before each write.
 //   - ASYNC_DIO: the parts of a large direct read or write go side by side.
+//   - DIRECT_IO_ALLOW_MMAP: a file open for appending can be mapped.
 const capabilities = raw.CAP_DONT_MASK | raw.CAP_ATOMIC_O_TRUNC | raw.CAP_EXPORT_SUPPORT |
-	raw.CAP_READDIRPLUS_AUTO | raw.CAP_HANDLE_KILLPRIV_V2 | raw.CAP_ASYNC_DIO
+	raw.CAP_READDIRPLUS_AUTO | raw.CAP_HANDLE_KILLPRIV_V2 | raw.CAP_ASYNC_DIO | raw.CAP_DIRECT_IO_ALLOW_MMAP
 
 // disabled keeps the kernel between its two ways of data cache control: with
 // AUTO_INVAL_DATA it would drop a file's pages after each own write, because
@@ -85,6 +88,8 @@ func mountAt(dir string, c Config) (*Mounted, error) {
 	}
 	m := &Mounted{notifier: newNotifier(lib, s.Log, &s.doubts, s.believed), dir: dir, root: root, done: make(chan struct{})}
 	s.settle = m.notifier.settle
+	s.outdated = func(ino posix.Ino) { m.InvalidateInode(ino, 0, 0) }
+	s.mapsDirect = lib.KernelSettings().Flags64()&raw.CAP_DIRECT_IO_ALLOW_MMAP != 0
 	go func() {
 		defer close(m.done)
 		lib.Serve()

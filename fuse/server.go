@@ -30,10 +30,16 @@ type server struct {
 	// settle returns when what the kernel was told to forget until now is
 	// forgotten. Set before the first request.
 	settle func()
+	// outdated makes the kernel forget what it has of a file's bytes and size.
+	// Set before the first request; never blocks.
+	outdated func(posix.Ino)
+	// mapsDirect says that the kernel can map a file that is open without its
+	// page cache. Set before the first request.
+	mapsDirect bool
 }
 
 func newServer(c Config) *server {
-	s := &server{RawFileSystem: raw.NewDefaultRawFileSystem(), Config: c.fill(), settle: func() {}}
+	s := &server{RawFileSystem: raw.NewDefaultRawFileSystem(), Config: c.fill(), settle: func() {}, outdated: func(posix.Ino) {}}
 	s.grants.now = time.Now
 	s.grants.period = max(s.Options.AttrTimeout, s.Options.EntryTimeout, s.Options.NegativeTimeout)
 	return s

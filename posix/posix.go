@@ -245,6 +245,9 @@ type Commit struct {
 	// that are small: they come with the commit and need not be put before.
 	// InlineMax bounds their sum (E2BIG). They are the tree's until it answers.
 	Inline []Inline
+	// Append says that the first extent begins where the file ends. ERANGE if
+	// it does not: another client has changed the size, and nothing happens.
+	Append bool
 }
 
 // Inline is the one block of a small slice, as it is to be stored.
@@ -318,7 +321,8 @@ type Namespace interface {
 	// without overlap, holes left out, and where the answer ends: at or after
 	// off+length unless the file is too broken up for one answer. EBADF.
 	Layout(ctx context.Context, h Handle, off, length uint64) (extents []Extent, end uint64, err error)
-	// Commit lays slices over the file open as h. EBADF, EFBIG, EINVAL.
+	// Commit lays slices over the file open as h. EBADF, EFBIG, EINVAL; ERANGE
+	// of an append whose place is not the file's end.
 	Commit(ctx context.Context, h Handle, c Commit) (Attr, error)
 	// Allocate follows fallocate(2): mode 0 or AllocKeepSize reserves nothing,
 	// so that only the size may grow; AllocPunchHole with AllocKeepSize and

@@ -110,7 +110,7 @@ func FromOpened(m *Opened) (posix.Opened, posix.Errno) {
 }
 
 func ToCommit(h posix.Handle, c posix.Commit) *Commit {
-	m := &Commit{Handle: uint64(h), Extents: ToExtents(c.Extents), Mtime: ToTime(c.Mtime)}
+	m := &Commit{Handle: uint64(h), Extents: ToExtents(c.Extents), Mtime: ToTime(c.Mtime), Append: c.Append}
 	for _, b := range c.Inline {
 		m.Inline = append(m.Inline, &Inline{Slice: append([]byte(nil), b.Slice[:]...), Data: b.Data})
 	}
@@ -119,7 +119,7 @@ func ToCommit(h posix.Handle, c posix.Commit) *Commit {
 
 func FromCommit(m *Commit) (posix.Handle, posix.Commit, posix.Errno) {
 	es, errno := FromExtents(m.GetExtents())
-	c := posix.Commit{Extents: es, Mtime: FromTime(m.GetMtime())}
+	c := posix.Commit{Extents: es, Mtime: FromTime(m.GetMtime()), Append: m.GetAppend()}
 	for _, b := range m.GetInline() {
 		id, bad := FromSlice(b.GetSlice())
 		if bad != 0 {

@@ -2869,6 +2869,7 @@ type Commit struct {
 	Extents       []*Extent              `protobuf:"bytes,2,rep,name=extents,proto3" json:"extents,omitempty"`
 	Mtime         *Time                  `protobuf:"bytes,3,opt,name=mtime,proto3" json:"mtime,omitempty"`
 	Inline        []*Inline              `protobuf:"bytes,4,rep,name=inline,proto3" json:"inline,omitempty"`
+	Append        bool                   `protobuf:"varint,5,opt,name=append,proto3" json:"append,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2929,6 +2930,13 @@ func (x *Commit) GetInline() []*Inline {
 		return x.Inline
 	}
 	return nil
+}
+
+func (x *Commit) GetAppend() bool {
+	if x != nil {
+		return x.Append
+	}
+	return false
 }
 
 type Inline struct {
@@ -4451,12 +4459,13 @@ const file_ward_proto_rawDesc = "" +
 	"\x06Layout\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x10\n" +
 	"\x03off\x18\x02 \x01(\x04R\x03off\x12\x16\n" +
-	"\x06length\x18\x03 \x01(\x04R\x06length\"\x9f\x01\n" +
+	"\x06length\x18\x03 \x01(\x04R\x06length\"\xb7\x01\n" +
 	"\x06Commit\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12+\n" +
 	"\aextents\x18\x02 \x03(\v2\x11.wardfs.v1.ExtentR\aextents\x12%\n" +
 	"\x05mtime\x18\x03 \x01(\v2\x0f.wardfs.v1.TimeR\x05mtime\x12)\n" +
-	"\x06inline\x18\x04 \x03(\v2\x11.wardfs.v1.InlineR\x06inline\"2\n" +
+	"\x06inline\x18\x04 \x03(\v2\x11.wardfs.v1.InlineR\x06inline\x12\x16\n" +
+	"\x06append\x18\x05 \x01(\bR\x06append\"2\n" +
 	"\x06Inline\x12\x14\n" +
 	"\x05slice\x18\x01 \x01(\fR\x05slice\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"Y\n" +

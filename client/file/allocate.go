@@ -49,6 +49,7 @@ func (i *inode) allocate(ctx context.Context, ns posix.Namespace, h posix.Handle
 		return posix.Attr{}, err
 	}
 	defer i.order.unlock()
+	i.pin(ctx)
 	lo, hi := off, off // what becomes a hole
 	if mode&(posix.AllocPunchHole|posix.AllocZeroRange) != 0 {
 		hi += length

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// budget is the memory that buffered writes may take, in bytes. It is never
-// overdrawn. Who finds too little waits in line, so that no file that is
+// budget is the memory that buffered writes may take, in bytes. It is
+// overdrawn by force only. Who finds too little waits in line, so that no file that is
 // written fast starves the others.
 type budget struct {
 	limit int64
@@ -37,6 +37,13 @@ func (b *budget) try(n int64) bool {
 	}
 	b.used += n
 	return true
+}
+
+// force takes n bytes for one who must not wait, whether they are there or not.
+func (b *budget) force(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.used += n
 }
 
 // take waits for n bytes, at most limit. It answers ctx's error, or the reason

@@ -54,6 +54,7 @@ func (f *Files) copyRange(ctx context.Context, ns posix.Namespace, from *Handle,
 		if err := src.flushNow(ctx); err != nil {
 			return copied{}, err
 		}
+		dst.pin(ctx)
 		n, a, err := ns.CopyRange(ctx, from.id, off, to.id, toOff, length)
 		if err != nil {
 			dst.doubt()

@@ -381,6 +381,9 @@ func (t *fakeTree) Commit(ctx context.Context, h posix.Handle, c posix.Commit) (
 		return posix.Attr{}, posix.E("commit", posix.EBADF, nil)
 	}
 	f := t.files[ino]
+	if c.Append && c.Extents[0].Off != f.attr.Size {
+		return posix.Attr{}, posix.E("commit", posix.ERANGE, nil)
+	}
 	if len(c.Extents) == 0 || len(c.Extents) > maxCommit {
 		t.bad = append(t.bad, "number of extents")
 	}

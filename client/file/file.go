@@ -74,6 +74,9 @@ type Config struct {
 	Rand      io.Reader        // for the names of slices; default crypto/rand
 	Now       func() time.Time // default time.Now
 	Log       *slog.Logger     // default: none
+	// Moved is told, without locks, that what was appended to a file lies
+	// elsewhere than those who read here were told; default: nobody is.
+	Moved func(posix.Ino)
 }
 
 // The bounds of what is kept for files that nobody has open, of damaged blocks
@@ -100,6 +103,7 @@ type Files struct {
 	inlineMax func() int
 	now       func() time.Time
 	log       *slog.Logger
+	moved     func(posix.Ino)
 	big       gate // uploads of big and small blocks, pieces read ahead
 	small     gate
 	ahead     gate
@@ -132,7 +136,7 @@ type Files struct {
 func New(c Config) *Files {
 	f := &Files{
 		blocks: c.Blocks, codec: plain{},
-		age: c.Age, readAhead: uint64(c.ReadAhead), now: c.Now, log: c.Log, rand: c.Rand, inlineMax: c.Inline,
+		age: c.Age, readAhead: uint64(c.ReadAhead), now: c.Now, log: c.Log, rand: c.Rand, inlineMax: c.Inline, moved: c.Moved,
 		inodes: map[posix.Ino]*inode{}, byID: map[posix.Handle]*Handle{}, dirty: map[*inode]time.Time{}, bad: map[posix.BlockID]bool{},
 		wake: make(chan struct{}, 1), small: make(gate, maxSmall), ahead: make(gate, maxAhead),
 		rounds: make(gate, maxRounds),

@@ -184,9 +184,13 @@ func (i *inode) flush(ctx context.Context, r *round) error {
 			return posix.E("flush", posix.EBADF, nil)
 		}
 		err := i.give(ctx, h, batch)
-		if err == nil {
+		switch err {
+		case nil:
 			i.aged(r, since)
 			return nil
+		case errMoved: // others make progress, and so will this one
+			try = 0
+			continue
 		}
 		if try == tries || ctx.Err() != nil || !anew(err) {
 			return err
@@ -212,6 +216,7 @@ func (i *inode) seal(r *round) (batch map[posix.SliceID]*slice, since time.Time)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.sweep()
+	r.all = r.all || i.tail.on
 	r.sealed, r.writes, r.era = true, i.writes, i.era
 	i.full = 0
 	batch = make(map[posix.SliceID]*slice, len(i.slices))
@@ -225,6 +230,7 @@ func (i *inode) seal(r *round) (batch map[posix.SliceID]*slice, since time.Time)
 		}
 		batch[key] = s
 	}
+	i.sever()
 	return batch, i.f.now()
 }
 
@@ -253,7 +259,8 @@ func (i *inode) writer() *Handle {
 // slices are renamed: the server may have named, covered and collected them by
 // the time of the next attempt.
 func (i *inode) commit(ctx context.Context, h *Handle, batch map[posix.SliceID]*slice, blocks []posix.Inline) error {
-	all := i.extentsOf(batch)
+	inline := len(blocks) > 0
+	all, appended := i.extentsOf(batch)
 	for len(all) > 0 {
 		c := posix.Commit{Extents: i.named(all[:min(len(all), maxCommit)], batch)}
 		c.Inline, blocks = brought(c.Extents, blocks)
@@ -270,8 +277,12 @@ func (i *inode) commit(ctx context.Context, h *Handle, batch map[posix.SliceID]*
 		i.committed(a, c.Extents, batch)
 		all = all[len(c.Extents):]
 	}
+	err := i.commitTail(ctx, h, appended, batch, blocks)
 	i.swept()
-	return nil
+	if err != nil && (err != errMoved || inline) { // what was brought may be known by now
+		i.rename(batch)
+	}
+	return err
 }
 
 func (i *inode) swept() {
@@ -280,11 +291,11 @@ func (i *inode) swept() {
 	i.sweep()
 }
 
-// extentsOf answers the dirty extents of the batch, in order of offset.
-func (i *inode) extentsOf(batch map[posix.SliceID]*slice) posix.Map {
+// extentsOf answers the dirty extents of the batch, in order of offset, and
+// apart from them those that were appended.
+func (i *inode) extentsOf(batch map[posix.SliceID]*slice) (all, appended posix.Map) {
 	i.mu.RLock()
 	defer i.mu.RUnlock()
-	var all posix.Map
 	for _, c := range i.chunks {
 		for _, e := range c.dirty {
 			if batch[e.Slice.ID] != nil {
@@ -292,9 +303,16 @@ func (i *inode) extentsOf(batch map[posix.SliceID]*slice) posix.Map {
 			}
 		}
 	}
-	slices.SortFunc(all, func(a, b posix.Extent) int { return cmp.Compare(a.Off, b.Off) })
-	return all
+	slices.SortFunc(all, byOffset)
+	n := len(all)
+	if i.tail.on {
+		n, _ = slices.BinarySearchFunc(all, i.tail.base, func(e posix.Extent, off uint64) int { return cmp.Compare(e.Off, off) })
+	}
+	return all[:n], all[n:]
 }
+
+// byOffset is the order of extents in a file.
+func byOffset(a, b posix.Extent) int { return cmp.Compare(a.Off, b.Off) }
 
 // named answers the extents as the server knows them: with the names under
 // which the slices were stored, and their lengths.

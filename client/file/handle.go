@@ -169,9 +169,13 @@ func (h *Handle) leave(ctx context.Context) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.writers = slices.DeleteFunc(i.writers, func(x *Handle) bool { return x == h })
-	if len(i.writers) == 0 && i.end != 0 {
+	if len(i.writers) > 0 {
+		return
+	}
+	if i.end != 0 {
 		i.discard(i.errs.err) // the flush has recorded it for all handles
 	}
+	i.tail = tail{}
 }
 
 // call runs fn with the handle's capability, and once more with a fresh one if

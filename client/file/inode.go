@@ -41,6 +41,7 @@ type inode struct {
 	last    uint64     // the end of the last write,
 	stream  int64      // and how many bytes went before it without a gap
 	full    int64      // bytes of closed slices that no flush has taken on
+	tail    tail
 
 	running, next *round
 	failing       error // a final error of the newest flush, until one succeeds

@@ -174,8 +174,10 @@ func (m *model) step(ctx context.Context) error {
 	s := m.files[m.rnd.IntN(2)]
 	h := s.hs[m.rnd.IntN(len(s.hs))]
 	switch k := m.rnd.IntN(100); {
-	case k < 35:
+	case k < 30:
 		return m.write(ctx, s, h)
+	case k < 35:
+		return m.append(ctx, s, h)
 	case k < 60:
 		return m.read(ctx, s, h)
 	case k < 65:
@@ -224,6 +226,20 @@ func (m *model) write(ctx context.Context, s *subject, h *Handle) error {
 	s.write(p, off)
 	if got, err := h.Write(ctx, p, off); got != n || err != nil {
 		return fmt.Errorf("write %d at %d: %d, %w", n, off, got, err)
+	}
+	return nil
+}
+
+func (m *model) append(ctx context.Context, s *subject, h *Handle) error {
+	if s.size > bounds[len(bounds)-1]+1<<20 {
+		return nil // the borders are what matters
+	}
+	p := m.want[:1+m.rnd.IntN(200<<10)]
+	randomize(m.rnd, p)
+	want := s.size
+	s.write(p, want)
+	if n, off, err := h.Append(ctx, p); n != len(p) || off != want || err != nil {
+		return fmt.Errorf("append %d: %d at %d, want %d: %w", len(p), n, off, want, err)
 	}
 	return nil
 }

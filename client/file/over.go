@@ -137,6 +137,9 @@ func (i *inode) setattr(ctx context.Context, ns posix.Namespace, set posix.SetAt
 		return posix.Attr{}, as("setattr", err)
 	}
 	defer i.order.unlock()
+	if set.Set&posix.SetSize != 0 {
+		i.pin(ctx)
+	}
 	a, err := ns.Setattr(ctx, i.ino, set)
 	if err != nil {
 		if set.Set&posix.SetSize != 0 {

@@ -23,7 +23,12 @@ func (i *inode) write(ctx context.Context, h *Handle, src []byte, off uint64) er
 	if err := i.through(ctx); err != nil {
 		return err
 	}
-	credit, err := i.room(ctx, len(src), off)
+	if i.touches(off + uint64(len(src))) {
+		if err := i.kick(true, false).wait(ctx); ctx.Err() != nil {
+			return err
+		}
+	}
+	credit, err := i.room(ctx, func() (int, uint64) { return len(src), off })
 	if err != nil {
 		return err
 	}
@@ -54,13 +59,14 @@ func (i *inode) write(ctx context.Context, h *Handle, src []byte, off uint64) er
 	return err
 }
 
-// room takes the memory that a write of n bytes at off needs, and answers with
-// i.mu held. Who waits holds nothing meanwhile: what the file needs may grow
+// room takes the memory that a write of n bytes at off needs, as write says
+// with i.mu held, and answers with i.mu held. Who waits holds nothing meanwhile: what the file needs may grow
 // while it waits, and if all memory were in the hands of those who want a
 // little more, none would ever come free.
-func (i *inode) room(ctx context.Context, n int, off uint64) (credit int64, err error) {
+func (i *inode) room(ctx context.Context, write func() (n int, off uint64)) (credit int64, err error) {
 	for {
 		i.mu.Lock()
+		n, off := write()
 		need := i.chunk(off/posix.ChunkSize).need(n, off == i.last && i.stream >= streamAfter)
 		more := need - credit
 		if more <= 0 || i.f.memory.try(more) {
@@ -216,6 +222,7 @@ func (i *inode) sweep() {
 	if i.end == 0 {
 		i.f.noteClean(i)
 		i.chunks, i.slices = nil, nil // there is nothing in them
+		i.tail.on = false
 	}
 }
 

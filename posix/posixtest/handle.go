@@ -242,6 +242,35 @@ func testCommit(e *env) {
 	e.is("and no bytes", a.Alloc, uint64(0))
 }
 
+// testCommitAppend: an append is taken where the file ends and nowhere else.
+func testCommitAppend(e *env) {
+	f := e.mkfile(1, "f", 0o644)
+	h := e.open(f, wr)
+	var want posix.Map
+	for _, c := range []struct {
+		off, size uint64 // size is the file's before
+		no        posix.Errno
+	}{
+		{0, 0, 0}, {0, 10, posix.ERANGE}, {9, 10, posix.ERANGE}, {11, 10, posix.ERANGE}, {10, 10, 0}, {20, 20, 0},
+	} {
+		before := e.attr(f)
+		e.is("size", before.Size, c.size)
+		x := posix.Extent{Off: c.off, Len: 10, Slice: e.fresh(f, 10)}
+		a, err := e.root.Commit(e.ctx, h, posix.Commit{Extents: []posix.Extent{x}, Append: true})
+		if c.no != 0 {
+			e.no("append elsewhere", c.no, err)
+			e.is("attributes", e.attr(f), before)
+			continue
+		}
+		e.ok(err)
+		want = want.Lay(x)
+		e.is("size", a.Size, c.size+10)
+	}
+	e.sameMap("layout", e.layout(h), want)
+	_, err := e.root.Commit(e.ctx, h, posix.Commit{Append: true})
+	e.no("append nothing", posix.ERANGE, err)
+}
+
 func testCommitErrors(e *env) {
 	f, g := e.mkfile(1, "f", 0o644), e.mkfile(1, "g", 0o644)
 	h := e.open(f, rw)

@@ -71,6 +71,7 @@ func Run(t *testing.T, open Open) {
 		{"Handles", testHandles},
 		{"Commit", testCommit},
 		{"CommitErrors", testCommitErrors},
+		{"CommitAppend", testCommitAppend},
 		{"Layout", testLayout},
 		{"OpenAgain", testOpenAgain},
 		{"Tmpfile", testTmpfile},

@@ -130,6 +130,9 @@ func (v View) Commit(ctx context.Context, h posix.Handle, c posix.Commit) (posix
 }
 
 func (x *txn) commit(n *inode, c posix.Commit) error {
+	if c.Append && (len(c.Extents) == 0 || c.Extents[0].Off != n.Size) {
+		return posix.ERANGE
+	}
 	for _, e := range c.Extents {
 		if err := x.lay(n, e); err != nil {
 			return err

@@ -1,0 +1,133 @@
+package harness
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// Server is one `wardfs serve`. Its mounts are processes of their own, so that
+// either can be killed while the other lives.
+type Server struct {
+	ward   *Ward // its folder, its log and its process
+	listen string
+	args   []string
+}
+
+// StartServer starts a server, with args behind its own, and ends it when t
+// does.
+func StartServer(t testing.TB, args ...string) *Server {
+	t.Helper()
+	w := Start(t) // makes the certificates
+	listen := w.Address(t)
+	w.Down(t)
+	s := &Server{ward: w, listen: listen, args: args}
+	s.Up(t)
+	return s
+}
+
+// Up starts what was stopped or killed, over the same data, where it was.
+func (s *Server) Up(t testing.TB) {
+	t.Helper()
+	tls := filepath.Join(s.ward.dir, "tls")
+	args := []string{"--set", "dir=" + s.ward.dir, "--set", "listen=" + s.listen, "--set", "metrics.listen=",
+		"--set", "tls.cert=" + filepath.Join(tls, "server.pem"), "--set", "tls.key=" + filepath.Join(tls, "server.key"),
+		"--set", "tls.ca=" + filepath.Join(tls, "ca.pem"), "--set", "auth.mechanisms=X509", "--set", "auth.trusted=root"}
+	p, err := s.ward.launch("serve", append(args, s.args...))
+	if err == nil {
+		err = p.ready("ready:")
+	}
+	s.ward.proc = p
+	if err != nil {
+		t.Fatalf("wardfs serve: %v\n%s", err, s.ward.Logs())
+	}
+}
+
+// Kill9 kills the server alone.
+func (s *Server) Kill9() {
+	s.ward.proc.kill()
+	s.ward.proc = nil
+}
+
+// Down ends the server by SIGTERM and fails the test unless that is clean.
+func (s *Server) Down(t testing.TB) { s.ward.Down(t) }
+
+// Dir is the data folder, Logs what server and mounts wrote, Pid the server.
+func (s *Server) Dir() string  { return s.ward.dir }
+func (s *Server) Logs() string { return s.ward.Logs() }
+func (s *Server) Pid() int     { return s.ward.Pid() }
+
+// A Mount is one `wardfs mount`.
+type Mount struct {
+	s    *Server
+	mnt  string
+	args []string
+	proc *process // nil while it is down
+}
+
+// Mount mounts the server with those options and unmounts when t ends.
+func (s *Server) Mount(t testing.TB, options ...string) *Mount {
+	t.Helper()
+	mnt, err := os.MkdirTemp(s.ward.base, "mnt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &Mount{s: s, mnt: mnt, args: []string{"-f", "dev:" + s.ward.dir, mnt}}
+	for _, o := range options {
+		m.args = append(m.args, "-o", o)
+	}
+	t.Cleanup(func() {
+		if m.proc != nil {
+			if err := m.proc.terminate(mnt); err != nil {
+				t.Errorf("mount: SIGTERM: %v", err)
+			}
+		}
+	})
+	m.Up(t)
+	return m
+}
+
+// Path is where it is mounted.
+func (m *Mount) Path() string { return m.mnt }
+
+// Pid is the process that mounts.
+func (m *Mount) Pid() int { return m.proc.cmd.Process.Pid }
+
+// Up mounts what was killed again, at the same place.
+func (m *Mount) Up(t testing.TB) {
+	t.Helper()
+	p, err := m.s.ward.launch("mount", m.args)
+	if err == nil {
+		m.proc = p
+		err = p.await(func() bool { return Mounted(m.mnt) && answers(m.mnt) })
+	}
+	if err != nil {
+		t.Fatalf("wardfs mount: %v\n%s", err, m.s.Logs())
+	}
+}
+
+// answers reports whether a mount does.
+func answers(mnt string) bool {
+	var st syscall.Stat_t
+	return syscall.Stat(mnt, &st) == nil
+}
+
+// Kill9 kills the mount alone and takes away what is left of it. Programs in
+// the midst of a call get an error.
+func (m *Mount) Kill9(t testing.TB) {
+	t.Helper()
+	m.proc.kill()
+	m.proc = nil
+	unmount(m.mnt)
+	if Mounted(m.mnt) {
+		t.Fatalf("%s is still mounted after kill -9 and a lazy unmount", m.mnt)
+	}
+}
+
+// Down ends the mount by SIGTERM and answers what was not clean about it.
+func (m *Mount) Down() error {
+	p := m.proc
+	m.proc = nil
+	return p.terminate(m.mnt)
+}
