@@ -54,13 +54,16 @@ func (s *server) Open(cancel <-chan struct{}, in *raw.OpenIn, out *raw.OpenOut) 
 // opened gives the kernel the handle. It keeps its pages if nobody else has
 // changed the file since it was last open here. Appends go past them: else the
 // kernel would cut what one call writes at the borders of pages, and what other
-// mounts append could come between.
+// mounts append could come between. So do reads of a file that others may have
+// cut: the kernel learns the size from a read that ends early, but not while it
+// is being told to forget something of the file.
 func (s *server) opened(h *file.Handle, flags uint32, out *raw.OpenOut) {
 	out.Fh = s.files.add(&openFile{Handle: h, sync: flags&synced != 0})
 	if h.Kept() {
 		out.OpenFlags |= raw.FOPEN_KEEP_CACHE
 	}
-	if flags&unix.O_APPEND != 0 && (s.mapsDirect || flags&unix.O_ACCMODE == unix.O_WRONLY) {
+	past := flags&unix.O_APPEND != 0 || h.Shrunk()
+	if past && (s.mapsDirect || flags&unix.O_ACCMODE == unix.O_WRONLY) {
 		out.OpenFlags |= raw.FOPEN_DIRECT_IO
 	}
 }

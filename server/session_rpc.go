@@ -67,6 +67,7 @@ type talk struct {
 
 	recalls chan namespace.Change
 	overrun chan struct{}
+	woken   chan struct{} // one of them has something
 }
 
 // Session serves one stream: a handshake, then calls until either side ends it.
@@ -75,7 +76,7 @@ func (w wire) Session(st grpc.ServerStream) error {
 	defer end()
 	t := &talk{
 		s: w.Server, st: st, ctx: ctx, end: end, calls: map[uint64]context.CancelFunc{},
-		recalls: make(chan namespace.Change, recallQueue), overrun: make(chan struct{}, 1),
+		recalls: make(chan namespace.Change, recallQueue), overrun: make(chan struct{}, 1), woken: make(chan struct{}, 1),
 		room: make(chan struct{}, slots), waits: make(chan struct{}, lockWaits), idle: make(chan struct{}),
 	}
 	start := time.Now()
@@ -300,10 +301,40 @@ func (t *talk) finish(id uint64) {
 	}
 }
 
+// send sends m after all recalls that came before it: an open that follows
+// another mount's close hears of the change first.
 func (t *talk) send(m *proto.ToClient) error {
 	t.sending.Lock()
 	defer t.sending.Unlock()
+	if err := t.sendRecalls(); err != nil {
+		return err
+	}
 	return t.st.SendMsg(m)
+}
+
+// sendRecalls tells this mount what others have changed until now. t.sending is
+// held.
+func (t *talk) sendRecalls() error {
+	for {
+		r := new(proto.Recall)
+		select {
+		case <-t.overrun:
+			r.Everything = true
+		case c := <-t.recalls:
+			t.seen(r, c)
+			for len(r.Changes) < 256 && len(t.recalls) > 0 {
+				t.seen(r, <-t.recalls)
+			}
+			if len(r.Changes) == 0 && !r.Everything {
+				continue
+			}
+		default:
+			return nil
+		}
+		if err := t.st.SendMsg(&proto.ToClient{Body: &proto.ToClient_Recall{Recall: r}}); err != nil {
+			return err
+		}
+	}
 }
 
 // answer does a call and sends its reply. A bug in a handler is that call's
@@ -338,25 +369,18 @@ func failed(err error) *proto.Reply {
 	return r
 }
 
-// recall tells this mount what others have changed.
+// recall sends recalls that no reply follows.
 func (t *talk) recall() {
 	for {
-		r := new(proto.Recall)
 		select {
 		case <-t.ctx.Done():
 			return
-		case <-t.overrun:
-			r.Everything = true
-		case c := <-t.recalls:
-			t.seen(r, c)
-			for len(r.Changes) < 256 && len(t.recalls) > 0 {
-				t.seen(r, <-t.recalls)
-			}
-			if len(r.Changes) == 0 && !r.Everything {
-				continue
-			}
+		case <-t.woken:
 		}
-		if t.send(&proto.ToClient{Body: &proto.ToClient_Recall{Recall: r}}) != nil {
+		t.sending.Lock()
+		err := t.sendRecalls()
+		t.sending.Unlock()
+		if err != nil {
 			return
 		}
 	}
@@ -377,6 +401,10 @@ func (s *Server) changed(c namespace.Change) {
 			case t.overrun <- struct{}{}:
 			default:
 			}
+		}
+		select {
+		case t.woken <- struct{}{}:
+		default:
 		}
 	}
 }

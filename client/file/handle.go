@@ -17,9 +17,11 @@ type Handle struct {
 	id    posix.Handle
 	flags posix.OpenFlags
 	kept  bool
-	era   uint64 // f.era when it was opened
-	mark  uint64 // f.doubts then
-	ahead readAhead
+	// shrunk says that another client may have cut the file since it was open here.
+	shrunk bool
+	era    uint64 // f.era when it was opened
+	mark   uint64 // f.doubts then
+	ahead  readAhead
 
 	seen uint64 // of i.errs; guarded by i.mu
 
@@ -38,6 +40,11 @@ func (h *Handle) ID() posix.Handle { return h.id }
 // when it last had the file open, its own writes included: a page cache of
 // them is true.
 func (h *Handle) Kept() bool { return h.kept }
+
+// Shrunk reports whether another mount may have made the file shorter since
+// this client last had it open: a kernel that goes by the old size would read
+// zeros beyond the end.
+func (h *Handle) Shrunk() bool { return h.shrunk }
 
 func (h *Handle) writes() bool { return h.flags&posix.OpenWrite != 0 }
 

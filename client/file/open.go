@@ -120,13 +120,15 @@ func (h *Handle) opened(i *inode, o posix.Opened, flags posix.OpenFlags) posix.A
 	i.f.mu.Unlock()
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	h.kept = i.attr.Ino != 0 && !i.foreign
+	was, changed := i.attr, i.foreign
+	h.kept = was.Ino != 0 && !changed
 	if flags&posix.OpenTrunc != 0 {
 		i.cut(0, math.MaxUint64)
 	}
 	a := i.adopt(o.Attr)
 	i.sure(h.mark)
 	h.kept = h.kept && !i.foreign
+	h.shrunk = was.Ino != 0 && !h.kept && (changed || a.Size < was.Size)
 	i.foreign = false
 	if a.Change == o.Attr.Change && wellFormed(o.Extents) {
 		i.layout.learn(o.Extents, 0, o.LayoutEnd)

@@ -41,12 +41,22 @@ func closedThenOpened(t *testing.T, dirs [2]string) {
 		ok(t, err)
 		ok(t, f.Close())
 		if !bytes.Equal(got, want) {
-			t.Fatalf("round %d: %d bytes, want %d, or others", k, len(got), len(want))
+			t.Fatalf("round %d: %d bytes, want %d, the first wrong one at %d; fstat %d", k, len(got), len(want), differ(got, want), st.Size())
 		}
 		if st.Size() != wrote.Size() || !st.ModTime().Equal(wrote.ModTime()) {
 			t.Fatalf("round %d: size %d, mtime %v, want %d, %v", k, st.Size(), st.ModTime(), wrote.Size(), wrote.ModTime())
 		}
 	}
+}
+
+// differ is where two strings differ first.
+func differ(a, b []byte) int {
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return min(len(a), len(b))
 }
 
 // change does one random thing to the file and to want, and answers the file's
