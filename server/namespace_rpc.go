@@ -54,14 +54,14 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 	view := t.s.tree.As(cred).In(namespace.SessionID(t.sess.ID)).Once(c.GetSlot(), c.GetSeq()).Telling(&dirs)
 	r := new(proto.Reply)
 	err := t.dispatch(ctx, view, c, r)
+	for _, a := range dirs {
+		r.Dirs = append(r.Dirs, proto.ToAttr(a))
+	}
 	if err == nil && g != nil {
-		err = g.leave(ctx, c, r)
+		err = g.leave(ctx, c, r) // last: it sees to every inode that the reply names
 	}
 	if err != nil {
 		return failed(err)
-	}
-	for _, a := range dirs {
-		r.Dirs = append(r.Dirs, proto.ToAttr(a))
 	}
 	return r
 }

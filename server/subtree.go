@@ -182,6 +182,9 @@ func (s *subtree) leave(ctx context.Context, c *proto.Call, r *proto.Reply) erro
 	}
 	s.rename(r.Attr)
 	s.rename(r.Opened.GetAttr())
+	for _, d := range r.Dirs {
+		s.rename(d)
+	}
 	for _, e := range r.Entries {
 		s.rename(e.Attr)
 	}

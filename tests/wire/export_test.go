@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,7 +95,31 @@ func newEstate(t *testing.T) *estate {
 	p.must(p.do(&proto.Call{Op: &proto.Call_Link{Link: &proto.Link{Ino: e.shared, Dir: e.d, Name: []byte("hard")}}}))
 	p.must(p.do(&proto.Call{Op: &proto.Call_Symlink{Symlink: &proto.Symlink{Dir: 1, Name: []byte("link"), Target: []byte("/a/sub")}}}))
 	e.sub1 = newPeer(h, hello("/a/sub"))
+	e.sub1.unseen = []uint64{e.sub, e.a, e.b, e.out}
 	return e
+}
+
+// names fails the test for every attribute in m, wherever, that is of an inode
+// which the peer must not see.
+func (p *peer) names(m protoreflect.Message) {
+	if len(p.unseen) == 0 {
+		return
+	}
+	if a, ok := m.Interface().(*proto.Attr); ok && slices.Contains(p.unseen, a.Ino) {
+		p.t.Errorf("a reply has the attributes of inode %d", a.Ino)
+	}
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.Message() == nil:
+		case fd.IsList():
+			for i := range v.List().Len() {
+				p.names(v.List().Get(i).Message())
+			}
+		default:
+			p.names(v.Message())
+		}
+		return true
+	})
 }
 
 func TestSubtreeIsAWholeTree(t *testing.T) {
@@ -143,6 +168,9 @@ func TestSubtreeIsAWholeTree(t *testing.T) {
 	if r := p.do(&proto.Call{Op: &proto.Call_Statfs{Statfs: &proto.Statfs{Ino: 1}}}); p.errno(r) != 0 || r.Statfs.GetBytes() == 0 {
 		t.Errorf("statfs: %v", r)
 	}
+	p.must(p.mkdir(1, "new", 0o755))
+	p.must(p.move(1, "new", e.d, "new"))
+	p.must(p.do(&proto.Call{Op: &proto.Call_Rmdir{Rmdir: &proto.Remove{Dir: e.d, Name: []byte("new")}}}))
 	// What is open lives on without a name, and is its session's alone.
 	f := p.must(p.create(1, "f", 0o600, 0, 9))
 	p.must(p.do(&proto.Call{Op: &proto.Call_Unlink{Unlink: &proto.Remove{Dir: 1, Name: []byte("f")}}}))

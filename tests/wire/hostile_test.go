@@ -24,6 +24,8 @@ type peer struct {
 	st grpc.ClientStream
 	id uint64
 	w  *proto.Welcome
+	// unseen are inodes that no reply may name.
+	unseen []uint64
 }
 
 func dial(h *house) *grpc.ClientConn { return dialBy(h, h.mount) }
@@ -67,6 +69,7 @@ func (p *peer) call(c *proto.Call) *proto.Reply {
 			return nil
 		}
 		if r := m.GetReply(); r != nil && m.Id == p.id {
+			p.names(r.ProtoReflect())
 			return r
 		}
 	}
