@@ -1,6 +1,8 @@
 package main
 
 import (
+	"path/filepath"
+
 	"github.com/wardfs/wardfs/cmd/wardfs/config"
 	"github.com/wardfs/wardfs/server/audit"
 )
@@ -34,4 +36,12 @@ func auditConfig(c *config.Config) *audit.Config {
 		a.OnError = audit.Block
 	}
 	return a
+}
+
+// absoluteOr is a path for those who run in another folder.
+func absoluteOr(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != "" {
+		return abs
+	}
+	return path
 }

@@ -32,6 +32,7 @@ type serverStatus struct {
 	Dir      string        `json:"dir"`
 	Listen   string        `json:"listen"`
 	Metrics  string        `json:"metrics,omitempty"`
+	Audit    string        `json:"audit_log,omitempty"`
 	Version  string        `json:"version"`
 	PID      int           `json:"pid"`
 	NotAfter *time.Time    `json:"certificate_not_after,omitempty"`
@@ -52,7 +53,7 @@ func (m *mount) status() mountStatus {
 func (b *backend) status(ctx context.Context) serverStatus {
 	s := serverStatus{
 		Kind: "server", Dir: b.c.Dir, Listen: b.addr(), Version: version, PID: os.Getpid(),
-		NotAfter: orNil(b.certs.NotAfter()), Server: b.server.Status(ctx),
+		NotAfter: orNil(b.certs.NotAfter()), Server: b.server.Status(ctx), Audit: absoluteOr(auditFile(b.c)),
 	}
 	if b.metrics != nil {
 		s.Metrics = b.metrics.addr.String()
