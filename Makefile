@@ -20,7 +20,7 @@ walks   := server/chunk/disk server/engine/pebble
 version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
 # The tests that run the built binary.
-system = harness posix coherence shared acl programs crash refusals bench/wardbench
+system = harness posix coherence shared acl scale programs crash refusals bench/wardbench
 space := $(subst ,, )
 
 .PHONY: help run test check lint unit system build bench fuzz install clean setup-go setup-run setup-test

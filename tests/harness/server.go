@@ -1,11 +1,22 @@
 package harness
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 )
+
+// serveConfig is a server over what a `wardfs dev` made, for mounts like its own.
+const serveConfig = `dir: %[1]s
+listen: %[2]s
+metrics: {listen: ""}
+tls: {cert: %[1]s/tls/server.pem, key: %[1]s/tls/server.key, ca: %[1]s/tls/ca.pem, client_auth: require}
+auth: {mechanisms: [X509]}
+exports: [{path: /, who: ["*"], access: rw, squash: none, trusted: true}]
+proxy: [{principal: root, states_callers: true}]
+`
 
 // Server is one `wardfs serve`. Its mounts are processes of their own, so that
 // either can be killed while the other lives.
@@ -30,11 +41,11 @@ func StartServer(t testing.TB, args ...string) *Server {
 // Up starts what was stopped or killed, over the same data, where it was.
 func (s *Server) Up(t testing.TB) {
 	t.Helper()
-	tls := filepath.Join(s.ward.dir, "tls")
-	args := []string{"--set", "dir=" + s.ward.dir, "--set", "listen=" + s.listen, "--set", "metrics.listen=",
-		"--set", "tls.cert=" + filepath.Join(tls, "server.pem"), "--set", "tls.key=" + filepath.Join(tls, "server.key"),
-		"--set", "tls.ca=" + filepath.Join(tls, "ca.pem"), "--set", "auth.mechanisms=X509", "--set", "auth.trusted=root"}
-	p, err := s.ward.launch("serve", append(args, s.args...))
+	file := filepath.Join(s.ward.base, "serve.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, serveConfig, s.ward.dir, s.listen), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.ward.launch("serve", append([]string{"--config", file}, s.args...))
 	if err == nil {
 		err = p.ready("ready:")
 	}
