@@ -18,6 +18,7 @@ import (
 	"github.com/wardfs/wardfs/cmd/wardfs/mountopt"
 	"github.com/wardfs/wardfs/fuse"
 	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/server/export"
 )
 
 // A PATH is how a verb names a file or directory of a server:
@@ -92,16 +93,50 @@ func (r *reach) place(ctx context.Context, path string) (fs.Place, error) {
 	if !ok {
 		key = "mount " + where
 	}
+	t := r.tree(ctx, key, func() (mounting, error) { return find(ctx, where) })
+	if ok && errors.Is(t.err, posix.EACCES) {
+		return r.below(ctx, where, rest, path, t)
+	}
+	return fs.Place{Tree: &t.Tree, Path: rest, Shown: path}, t.err
+}
+
+// below is place for a server whose top is not for us: it may export a
+// directory above the path, or that itself. It is tried from the top, so that
+// paths of one export find one session. The error is that of the top.
+func (r *reach) below(ctx context.Context, where, rest, path string, top *tree) (fs.Place, error) {
+	names := export.Names(rest)
+	for i := range names {
+		dir := "/" + strings.Join(names[:i+1], "/")
+		if export.CheckPath(dir) != nil {
+			break // what ".." and "." mean is the server's to say
+		}
+		t := r.tree(ctx, where+":"+dir, func() (mounting, error) {
+			m, err := r.bySpec(ctx, where)
+			m.spec.Path = dir
+			return m, err
+		})
+		if t.err == nil {
+			return fs.Place{Tree: &t.Tree, Path: "/" + strings.Join(names[i+1:], "/"), Shown: path}, nil
+		}
+		if !errors.Is(t.err, posix.EACCES) {
+			break
+		}
+	}
+	return fs.Place{Tree: &top.Tree, Path: rest, Shown: path}, top.err
+}
+
+// tree is the tree of that key, reached as find says if it was not yet.
+func (r *reach) tree(ctx context.Context, key string, find func() (mounting, error)) *tree {
 	t := r.open[key]
 	if t == nil {
 		t = new(tree)
 		var m mounting
-		if m, t.err = find(ctx, where); t.err == nil {
+		if m, t.err = find(); t.err == nil {
 			t.err = t.connect(ctx, r, m)
 		}
 		r.open[key] = t
 	}
-	return fs.Place{Tree: &t.Tree, Path: rest, Shown: path}, t.err
+	return t
 }
 
 // cutRemote cuts a PATH that names its server into SPEC and path.

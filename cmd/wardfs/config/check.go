@@ -32,7 +32,11 @@ func (c *Config) Check() error {
 func (c *Config) Warnings() []string {
 	var all []string
 	if c.closed() {
-		all = append(all, "exports is not set: only the superuser may mount, by X509")
+		who := "only the superuser may mount, by X509"
+		if !slices.Contains(c.Auth.Mechanisms, "X509") {
+			who = "nobody may mount, for that takes the superuser and X509, which auth.mechanisms lacks"
+		}
+		all = append(all, "exports is not set: "+who)
 	}
 	if c.Auth.SimpleAnywhere && slices.Contains(c.Auth.Mechanisms, "SIMPLE") && !Loopback(c.Listen) {
 		all = append(all, "auth.simple_anywhere: whoever reaches "+c.Listen+" can be any user that exports admits")
