@@ -70,7 +70,7 @@ func (t *talk) about(op string, c *proto.Call) *audit.Record {
 		return nil
 	}
 	r := &audit.Record{Op: op, Who: t.acts}
-	cred := t.who.cred
+	cred := t.standing.now.Load().cred
 	if t.who.trusted {
 		cred = posix.Cred{UID: posix.UID(c.GetCred().GetUid()), GID: posix.GID(c.GetCred().GetGid())}
 	}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
 	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/groups"
 	"github.com/wardfs/wardfs/identity/simple"
 	"github.com/wardfs/wardfs/identity/x509"
 	"github.com/wardfs/wardfs/posix"
@@ -26,12 +28,18 @@ type Auth struct {
 	// Superuser is the principal that permission does not bind: who runs the
 	// server.
 	Superuser string
-	// Resolve answers whom a session that states no callers acts as.
-	// The default knows the superuser alone.
+	// Supergroup is a group whose members are superusers, if they have proven
+	// their names. Empty: none is.
+	Supergroup string
+	// Groups is who has an account, and in which groups. Nil: the superuser
+	// alone has one.
+	Groups groups.Source
+	// Recheck is how often a session asks Groups again; default 1 s, below 0
+	// at each call. Groups is expected to remember.
+	Recheck time.Duration
+	// Resolve, if not nil, answers instead of Groups and the table of names
+	// whom a session that states no callers acts as.
 	Resolve func(ctx context.Context, p identity.Principal) (posix.Cred, error)
-	// Groups answers the names of a user's groups, for rules that name groups.
-	// The default knows of none.
-	Groups func(ctx context.Context, user string) ([]string, error)
 }
 
 func (a Auth) check() error {
@@ -64,12 +72,14 @@ type admitted struct {
 	path      string // what is mounted
 	reply     []byte // the server's own proof
 
-	cred posix.Cred  // of every call, unless trusted
+	cred posix.Cred  // of the first calls, unless trusted; see talk.acting
+	lent bool        // somebody acts for it, and not as a superuser
 	rule export.Rule // which squashes it
 }
 
 // admit judges a Hello. Its errors are for the user at the other end.
-func (a Auth) admit(ctx context.Context, h *proto.Hello, rules export.Rules) (admitted, error) {
+func (s *Server) admit(ctx context.Context, h *proto.Hello, rules export.Rules) (admitted, error) {
+	a := s.c.Auth
 	if h.GetVersion() != proto.Version {
 		return admitted{}, fmt.Errorf("%w: the client speaks version %d of the protocol, this server %d", identity.ErrRefused, h.GetVersion(), proto.Version)
 	}
@@ -92,25 +102,10 @@ func (a Auth) admit(ctx context.Context, h *proto.Hello, rules export.Rules) (ad
 	if user := h.GetImpersonate(); user != "" {
 		who.principal.Name, who.principal.Via = user, p.Name
 	}
-	if err := a.judge(ctx, rules, &who); err != nil {
+	if err := s.judge(ctx, rules, &who); err != nil {
 		return admitted{}, fmt.Errorf("%w: %w", identity.ErrRefused, err)
 	}
 	return who, nil
-}
-
-func (a Auth) resolve(ctx context.Context, p identity.Principal) (posix.Cred, error) {
-	var cred posix.Cred
-	switch {
-	case a.Resolve != nil:
-		var err error
-		if cred, err = a.Resolve(ctx, p); err != nil {
-			return cred, fmt.Errorf("%s: %w", p, err)
-		}
-	case p.Name != a.Superuser:
-		return cred, fmt.Errorf("%s has no account on the server", p)
-	}
-	cred.Super = p.Name == a.Superuser && p.Mechanism != identity.Simple
-	return cred, nil
 }
 
 // channel is the TLS channel that a stream came over.

@@ -30,12 +30,9 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 	if c.GetEpoch() != t.epoch || !t.sess.Current(t.epoch) {
 		return failed(posix.E(op, posix.ESTALE, errors.New("the session has moved on")))
 	}
-	cred := t.who.cred
-	if t.who.trusted {
-		if c.GetCred() == nil {
-			return failed(posix.E(op, posix.EPROTO, errors.New("a trusted session must state the caller")))
-		}
-		cred = proto.FromCred(c.GetCred())
+	cred, err := t.caller(ctx, op, c)
+	if err != nil {
+		return failed(err)
 	}
 	if c.GetSlot() >= slots {
 		return failed(posix.E(op, posix.EPROTO, fmt.Errorf("slot %d of %d", c.GetSlot(), slots)))
@@ -53,7 +50,7 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 	var dirs []posix.Attr
 	view := t.s.tree.As(cred).In(namespace.SessionID(t.sess.ID)).Once(c.GetSlot(), c.GetSeq()).Telling(&dirs)
 	r := new(proto.Reply)
-	err := t.dispatch(ctx, view, c, r)
+	err = t.dispatch(ctx, view, c, r)
 	for _, a := range dirs {
 		r.Dirs = append(r.Dirs, proto.ToAttr(a))
 	}

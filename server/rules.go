@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/groups"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 	"github.com/wardfs/wardfs/server/export"
@@ -25,15 +26,16 @@ const (
 
 // judge asks the rules whether who may do what it wants, and sets its cred and
 // its rule. It is asked at each handshake, and again when the rules change.
-func (a Auth) judge(ctx context.Context, rules export.Rules, who *admitted) (err error) {
+func (s *Server) judge(ctx context.Context, rules export.Rules, who *admitted) (err error) {
+	a := s.c.Auth
 	var unknown error // why groups could not be told
-	groups := func(user string) func() []string {
+	groupsOf := func(user string) func() []string {
 		return func() []string {
 			if a.Groups == nil {
 				return nil
 			}
-			names, err := a.Groups(ctx, user)
-			if err != nil {
+			names, err := a.Groups.Groups(ctx, user)
+			if err != nil && !errors.Is(err, groups.ErrUnknown) {
 				unknown = fmt.Errorf("the groups of %s can't be told: %w", user, err)
 			}
 			return names
@@ -45,7 +47,7 @@ func (a Auth) judge(ctx context.Context, rules export.Rules, who *admitted) (err
 		}
 	}()
 	p := who.principal
-	peer := export.Peer{Name: p.Name, Mechanism: p.Mechanism, Addr: address(who.channel), Groups: groups(p.Name)}
+	peer := export.Peer{Name: p.Name, Mechanism: p.Mechanism, Addr: address(who.channel), Groups: groupsOf(p.Name)}
 	peer.Is = func(host string) bool { return hasAddress(ctx, host, peer.Addr) }
 	named := true
 	switch {
@@ -56,7 +58,7 @@ func (a Auth) judge(ctx context.Context, rules export.Rules, who *admitted) (err
 	case who.trusted:
 		err = rules.States(peer)
 	case p.Via != "":
-		named, err = a.impersonates(rules, peer, p, groups(p.Name))
+		named, err = a.impersonates(rules, peer, p, groupsOf(p.Name))
 	}
 	if err != nil {
 		return err
@@ -70,8 +72,9 @@ func (a Auth) judge(ctx context.Context, rules export.Rules, who *admitted) (err
 		}
 		return nil
 	}
-	who.cred, err = a.resolve(ctx, p)
+	who.cred, err = s.account(ctx, p)
 	// The superuser's power is lent to nobody who was not told so by its name.
+	who.lent = !named
 	who.cred.Super = who.cred.Super && named
 	return err
 }
@@ -147,7 +150,7 @@ func (t *talk) judge(ctx context.Context) error {
 	defer t.judging.Unlock()
 	for {
 		rules, who := t.s.rules.Load(), t.who
-		if err := t.s.c.Auth.judge(ctx, *rules, &who); err != nil {
+		if err := t.s.judge(ctx, *rules, &who); err != nil {
 			return err
 		}
 		t.gate.Store(newGate(t, who.rule))

@@ -42,13 +42,14 @@ var _ proto.Server = wire{}
 
 // talk is one stream of one session.
 type talk struct {
-	s     *Server
-	st    grpc.ServerStream
-	who   admitted
-	sess  *session.Session
-	epoch uint64
-	acts  audit.Who            // for the audit log
-	gate  atomic.Pointer[gate] // nil lets every call through as it is
+	s        *Server
+	st       grpc.ServerStream
+	who      admitted
+	standing standing // of a session that states no callers
+	sess     *session.Session
+	epoch    uint64
+	acts     audit.Who            // for the audit log
+	gate     atomic.Pointer[gate] // nil lets every call through as it is
 
 	ctx context.Context // of the calls: ends with the stream
 	end context.CancelFunc
@@ -123,11 +124,12 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 	if h == nil {
 		return nil, posix.E("hello", posix.EPROTO, errors.New("the first message is no hello"))
 	}
-	who, err := t.s.c.Auth.admit(t.st.Context(), h, *t.s.rules.Load())
+	who, err := t.s.admit(t.st.Context(), h, *t.s.rules.Load())
 	if err != nil {
 		return nil, posix.E("hello", posix.EACCES, err)
 	}
 	t.who = who
+	t.stands(who.cred)
 	root, err := t.s.resolve(t.st.Context(), who.path)
 	if err != nil {
 		return nil, err

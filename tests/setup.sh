@@ -110,9 +110,24 @@ fuse_device() {
 	[ -e /dev/fuse ] || say "there is no /dev/fuse: nothing can be mounted here"
 }
 
+# compiler: the C library's own lookups of users need it, and the race detector.
+compiler() {
+	need gcc gcc
+	[ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+}
+
+# slapd is for tests that start their own: Debian's must not be set up and run.
+slapd() {
+	[ ! -x /usr/sbin/slapd ] || return 0
+	missing="$missing slapd"
+	has debconf-set-selections || return 0
+	echo "slapd slapd/no_configuration boolean true" | as_root debconf-set-selections
+}
+
 install_run() {
 	missing=
 	need fusermount3 fuse3
+	compiler
 	packages $missing
 	fuse_device
 }
@@ -130,8 +145,8 @@ install_test() {
 	need kadmin.local krb5-admin-server
 	need krb5kdc krb5-kdc
 	need fusermount3 fuse3
-	need gcc gcc # the race detector links with it
-	[ -e /usr/include/stdlib.h ] || missing="$missing libc6-dev"
+	slapd
+	compiler
 	packages $missing
 	fuse_device
 }

@@ -20,6 +20,8 @@ import (
 	"github.com/wardfs/wardfs/cmd/wardfs/config"
 	"github.com/wardfs/wardfs/fuse"
 	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/identity/idmap"
+	"github.com/wardfs/wardfs/identity/nss"
 )
 
 // What a machine should have.
@@ -33,8 +35,24 @@ const (
 func checkMachine() []finding {
 	return []finding{
 		checkDevice(), checkHelper(), checkAllowOther(), checkKernel(), checkFiles(),
-		checkMountHelpers(), checkDead(), checkClock(),
+		checkMountHelpers(), checkDead(), checkClock(), checkNames(),
 	}
+}
+
+// checkNames asks for a user and a group that every host has.
+func checkNames() finding {
+	h := nss.New(nss.Config{})
+	_, err := h.Name(context.Background(), idmap.User, 0)
+	if err == nil {
+		_, err = h.Name(context.Background(), idmap.Group, 0)
+	}
+	switch {
+	case err != nil:
+		return warn("names", "try `getent passwd 0` and `getent group 0`; see /etc/nsswitch.conf", "users and groups can't be looked up: %v", err)
+	case !nss.Full():
+		return warn("names", "build with a C compiler (gcc, libc6-dev) if users come from sssd, LDAP or winbind", "users and groups are those of /etc/passwd and /etc/group alone")
+	}
+	return ok("names", "users and groups are looked up as /etc/nsswitch.conf says")
 }
 
 func checkDevice() finding {

@@ -68,6 +68,14 @@ func (m *mount) handler() http.Handler {
 	mux.HandleFunc("GET /connection", func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, connection{m.spec, *m.options})
 	})
+	mux.HandleFunc("GET /whoami", func(w http.ResponseWriter, r *http.Request) {
+		p, err := m.person(r.Context())
+		if err != nil {
+			http.Error(w, oneLine(err.Error()), http.StatusBadGateway)
+			return
+		}
+		answer(w, p)
+	})
 	mux.HandleFunc("POST /unmount", func(w http.ResponseWriter, r *http.Request) {
 		// Not the request's context: who asked may go, the flush must not be cut.
 		ctx, cancel := context.WithTimeout(context.Background(), flushTime)

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/wardfs/wardfs/cmd/wardfs/control"
 )
 
 func newWhoami(e *env) *cobra.Command {
@@ -26,6 +31,7 @@ type who struct {
 	Mechanism  string `json:"mechanism"`
 	Via        string `json:"via,omitempty"`
 	Identity   string `json:"identity"`
+	*person           // none of a mount that states its callers
 }
 
 func runWhoami(ctx context.Context, e *env, args []string, asJSON bool) error {
@@ -49,7 +55,12 @@ func runWhoami(ctx context.Context, e *env, args []string, asJSON bool) error {
 		if err := json.Unmarshal(text, &m); err != nil {
 			return err
 		}
-		found = append(found, who{m.Mountpoint, m.Client.Session.Principal, m.Client.Session.Mechanism, m.Client.Session.Via, m.Identity})
+		w := who{Mountpoint: m.Mountpoint, Principal: m.Client.Session.Principal, Mechanism: m.Client.Session.Mechanism,
+			Via: m.Client.Session.Via, Identity: m.Identity}
+		if w.person, err = askPerson(ctx, p); err != nil { // the server is away; what is known is worth saying
+			fmt.Fprintf(e.stderr, "wardfs: %s: its ids can't be asked for: %s\n", oneLine(m.Mountpoint), oneLine(err.Error()))
+		}
+		found = append(found, w)
 	}
 	switch {
 	case len(found) == 0 && len(args) > 0:
@@ -65,6 +76,52 @@ func runWhoami(ctx context.Context, e *env, args []string, asJSON bool) error {
 			as = "and states each local user"
 		}
 		fmt.Fprintf(e.stdout, "%s: %s (%s), %s\n", oneLine(w.Mountpoint), oneLine(acting(w.Principal, w.Via)), w.Mechanism, as)
+		if w.person != nil {
+			w.person.print(e.stdout)
+		}
 	}
 	return nil
+}
+
+// print writes what id(1) would, with the filesystem's ids beside this host's
+// numbers where they differ.
+func (p *person) print(w io.Writer) {
+	fmt.Fprintf(w, "  user %s\n", p.User)
+	for i, g := range p.Groups {
+		kind := "group"
+		if i == 0 {
+			kind = "primary group"
+		}
+		fmt.Fprintf(w, "  %s %s\n", kind, g)
+	}
+	if p.Superuser {
+		fmt.Fprintln(w, "  permissions do not bind it")
+	}
+}
+
+// String is "alice, 1000 here, id 0x70000000".
+func (o owner) String() string {
+	name := oneLine(o.Name)
+	if name == "" {
+		name = "without a name"
+	}
+	if o.Number == o.ID {
+		return fmt.Sprintf("%s, %d", name, o.ID)
+	}
+	return fmt.Sprintf("%s, %d here, id %#x", name, o.Number, o.ID)
+}
+
+// askPerson asks a mount as whom it acts.
+func askPerson(ctx context.Context, p control.Peer) (*person, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	var text bytes.Buffer
+	if err := p.Do(ctx, "GET", "/whoami", &text); err != nil {
+		if errors.Is(err, control.ErrNobody) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	var who *person
+	return who, json.Unmarshal(text.Bytes(), &who)
 }

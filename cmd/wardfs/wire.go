@@ -9,13 +9,11 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/wardfs/wardfs/cmd/wardfs/config"
-	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/certs"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server"
@@ -140,10 +138,14 @@ func (b *backend) serverConfig() (server.Config, error) {
 		}
 		b.super = me
 	}
+	source, err := b.groups()
+	if err != nil {
+		return server.Config{}, err
+	}
 	sc := server.Config{
 		Engine: b.engine, Blocks: b.blocks, TLS: b.certs.Server(),
 		Auth: server.Auth{Mechanisms: c.Auth.Mechanisms, SimpleAnywhere: c.Auth.SimpleAnywhere,
-			Superuser: b.super, Resolve: resolveHere(b.super), Groups: groupsHere},
+			Superuser: b.super, Supergroup: c.Auth.Supergroup, Groups: source, Recheck: b.recheck()},
 		Rules:     c.Rules(b.super),
 		KeepAlive: c.Session.KeepAlive, SessionTimeout: c.Session.Timeout, Grace: c.Session.Grace,
 		SweepAge: c.Chunk.SweepAge, Release: version, Log: b.log, Registry: b.registry,
@@ -209,58 +211,6 @@ func loadCerts(c *config.Config, log *slog.Logger) (*certs.Store, error) {
 		Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.CA, Log: log,
 		ClientAuth: map[string]certs.ClientAuth{"require": certs.RequireCert, "request": certs.RequestCert, "none": certs.IgnoreCert}[c.TLS.ClientAuth],
 	})
-}
-
-// resolveHere answers the principals who have an account on this host, by its
-// passwd and group files. The superuser need not have one.
-func resolveHere(super string) func(context.Context, identity.Principal) (posix.Cred, error) {
-	return func(_ context.Context, p identity.Principal) (posix.Cred, error) {
-		u, err := user.Lookup(p.Name)
-		if err != nil {
-			if p.Name == super {
-				return posix.Cred{}, nil
-			}
-			return posix.Cred{}, fmt.Errorf("no account of that name on the server: %w", err)
-		}
-		return credOf(u)
-	}
-}
-
-// groupsHere answers the names of a user's groups on this host.
-func groupsHere(_ context.Context, name string) ([]string, error) {
-	u, err := user.Lookup(name)
-	if errors.As(err, new(user.UnknownUserError)) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	ids, err := u.GroupIds()
-	var names []string
-	for _, id := range ids {
-		if g, err := user.LookupGroupId(id); err == nil { // one without a name is in no rule
-			names = append(names, g.Name)
-		}
-	}
-	return names, err
-}
-
-func credOf(u *user.User) (posix.Cred, error) {
-	uid, err1 := strconv.ParseUint(u.Uid, 10, 32)
-	gid, err2 := strconv.ParseUint(u.Gid, 10, 32)
-	if err := errors.Join(err1, err2); err != nil {
-		return posix.Cred{}, err
-	}
-	c := posix.Cred{UID: posix.UID(uid), GID: posix.GID(gid)}
-	groups, err := u.GroupIds()
-	if err != nil {
-		return c, err
-	}
-	for _, g := range groups {
-		if n, err := strconv.ParseUint(g, 10, 32); err == nil {
-			c.Groups = append(c.Groups, posix.GID(n))
-		}
-	}
-	return c, nil
 }
 
 // userName is the name of who runs this process.

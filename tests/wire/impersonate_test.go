@@ -11,6 +11,7 @@ import (
 	"github.com/wardfs/wardfs/client"
 	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/identity/groups"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 	"github.com/wardfs/wardfs/server/export"
@@ -38,12 +39,12 @@ func (h *house) people(rules export.Rules) {
 		}
 		return posix.Cred{UID: uid, GID: posix.GID(uid)}, nil
 	}
-	h.auth.Groups = func(_ context.Context, name string) ([]string, error) {
+	h.auth.Groups = groups.Func(func(_ context.Context, name string) ([]string, error) {
 		if name == "bob" {
 			return []string{"analysts"}, nil
 		}
 		return nil, nil
-	}
+	})
 	h.rules = rules
 	h.start()
 }

@@ -2,16 +2,20 @@ package wire
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/client"
 	"github.com/wardfs/wardfs/client/owners"
 	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/groups"
 	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/posix/posixtest"
@@ -205,4 +209,119 @@ type unknown struct{}
 func (unknown) Name(context.Context, idmap.Kind, uint32) (string, error) { return "", idmap.ErrUnknown }
 func (unknown) Number(context.Context, idmap.Kind, string) (uint32, error) {
 	return 0, idmap.ErrUnknown
+}
+
+// directory is a source of groups that a test changes.
+type directory struct {
+	mu    sync.Mutex
+	of    map[string][]string
+	err   error
+	asked int
+}
+
+func (d *directory) Groups(_ context.Context, user string) ([]string, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked++
+	if d.err != nil {
+		return nil, d.err
+	}
+	names, ok := d.of[user]
+	if !ok {
+		return nil, groups.ErrUnknown
+	}
+	return names, nil
+}
+
+func (d *directory) set(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f()
+}
+
+// A principal acts under its own name and in the groups that the server's
+// source has for it, which may change while the session lasts.
+func TestPrincipalsGroups(t *testing.T) {
+	many := []string{"staff"}
+	for i := range 200 {
+		many = append(many, fmt.Sprint("group", i))
+	}
+	d := &directory{of: map[string][]string{"alice": many, "bob": nil, "eve": {"supergroup"}}}
+	h := newHouse(t)
+	h.stop()
+	h.auth.Groups, h.auth.Supergroup, h.auth.Recheck, h.auth.Superuser = d, "supergroup", -1, "somebody else"
+	h.start()
+	trusted, ctx := h.connect(), t.Context()
+	id := func(k idmap.Kind, name string) uint32 {
+		ids, err := trusted.Table().IDs(ctx, k, []string{name})
+		must(t, err)
+		return ids[0]
+	}
+	alice, bob := h.simply("alice"), h.simply("bob")
+	c, _, err := alice.Whoami(ctx)
+	must(t, err)
+	if uint32(c.UID) != id(idmap.User, "alice") || uint32(c.GID) != id(idmap.Group, "staff") || len(c.Groups) != 200 ||
+		!slices.Contains(c.Groups, posix.GID(id(idmap.Group, "group199"))) {
+		t.Errorf("alice is %+v", c)
+	}
+	c, _, err = bob.Whoami(ctx)
+	must(t, err)
+	if uint32(c.GID) != id(idmap.Group, "bob") || len(c.Groups) != 0 {
+		t.Errorf("who is in no group is %+v", c)
+	}
+	made, err := trusted.As(root).Mkdir(ctx, posix.RootIno, "d", 0o070, 0)
+	must(t, err)
+	_, err = trusted.As(root).Setattr(ctx, made.Ino, posix.SetAttr{Set: posix.SetGroup, GID: posix.GID(id(idmap.Group, "group7"))})
+	must(t, err)
+	may := func(m *client.Mount, errno posix.Errno) {
+		t.Helper()
+		if err := m.As(posix.Cred{}).Access(ctx, made.Ino, posix.MayRead); posix.ErrnoOf(err) != errno {
+			t.Errorf("%v, want errno %v", err, errno)
+		}
+	}
+	may(alice, 0)
+	may(bob, posix.EACCES)
+	d.set(func() { d.of["bob"] = []string{"bob", "group7"} })
+	may(bob, 0)
+	d.set(func() { d.err = errors.New("down") }) // it keeps what it has
+	may(bob, 0)
+	may(alice, 0)
+	d.set(func() { d.err = nil; delete(d.of, "bob") })
+	may(bob, posix.EACCES)
+
+	config := h.config()
+	config.Mechanism, config.User, config.Trusted = identity.Simple, "bob", false
+	if _, err := client.Connect(ctx, config); err == nil || !strings.Contains(err.Error(), "no account") {
+		t.Errorf("who has no account comes in: %v", err)
+	}
+	if c, _, err := h.simply("eve").Whoami(ctx); err != nil || c.Super {
+		t.Errorf("a name that nobody has proven is a superuser by its group: %+v, %v", c, err)
+	}
+	d.set(func() { d.of["root"] = []string{"supergroup"} })
+	config.Mechanism = identity.X509
+	m, err := client.Connect(ctx, config)
+	must(t, err)
+	defer m.Close(ctx)
+	if c, _, err := m.Whoami(ctx); err != nil || !c.Super {
+		t.Errorf("a member of the supergroup is none: %+v, %v", c, err)
+	}
+}
+
+// A session asks again once in a while, and not at each call.
+func TestGroupsAreAskedSeldom(t *testing.T) {
+	d := &directory{of: map[string][]string{"alice": {"staff"}}}
+	h := newHouse(t)
+	h.stop()
+	h.auth.Groups, h.auth.Recheck = d, time.Hour
+	h.start()
+	m := h.simply("alice")
+	for range 100 {
+		_, err := m.As(posix.Cred{}).Getattr(t.Context(), posix.RootIno)
+		must(t, err)
+	}
+	d.set(func() {
+		if d.asked > 2 { // the handshake, and the rules after it
+			t.Errorf("asked %d times", d.asked)
+		}
+	})
 }

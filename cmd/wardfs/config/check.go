@@ -21,6 +21,7 @@ func (c *Config) Check() error {
 		c.checkTLS(),
 		c.checkAuth(),
 		c.checkExports(),
+		c.checkGroups(),
 		c.checkSession(),
 		c.checkDir(),
 		c.checkChunk(),
@@ -110,6 +111,25 @@ func (c *Config) checkAuth() error {
 	case slices.Contains(m, "SIMPLE") && !Loopback(c.Listen) && !c.Auth.SimpleAnywhere:
 		return c.wrong("listen", "take X509, listen on 127.0.0.1, or set auth.simple_anywhere: true if everyone who reaches the port is trusted",
 			"SIMPLE believes every name, and %s can be reached from other machines", c.Listen)
+	}
+	return nil
+}
+
+func (c *Config) checkGroups() error {
+	g := &c.Groups
+	switch {
+	case g.Source == "file" && g.File == "":
+		return c.wrong("groups.source", "set groups.file", "groups.source: file needs groups.file")
+	case g.Source != "file" && g.File != "":
+		return c.wrong("groups.file", "write groups.source: file, or leave groups.file out", "groups.file is for groups.source: file alone")
+	case g.Source == "ldap" && (len(g.LDAP.Servers) == 0 || g.LDAP.Base == "" && (g.LDAP.UserBase == "" || g.LDAP.GroupBase == "")):
+		return c.wrong("groups.source", "set groups.ldap.servers and groups.ldap.base", "groups.source: ldap needs servers and a base")
+	case g.LDAP.BindDN == "" && g.LDAP.PasswordFile != "", g.LDAP.BindDN != "" && g.LDAP.PasswordFile == "":
+		return c.wrong("groups.ldap.bind_dn", "set both, or neither to ask anonymously", "groups.ldap.bind_dn and groups.ldap.password_file belong together")
+	case g.Timeout <= 0:
+		return c.wrong("groups.timeout", "write as 5s", "groups.timeout must be more than nothing")
+	case g.MaxAge < g.Cache:
+		return c.wrong("groups.max_age", "write a longer time than groups.cache", "groups.max_age (%v) is less than groups.cache (%v)", g.MaxAge, g.Cache)
 	}
 	return nil
 }

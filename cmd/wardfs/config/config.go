@@ -34,11 +34,37 @@ type Config struct {
 	Auth struct {
 		Mechanisms     []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate."`
 		Superuser      string   `key:"superuser" doc:"The principal whom permissions do not bind, if it comes by X509. Empty: the user who runs the server."`
+		Supergroup     string   `key:"supergroup" default:"supergroup" doc:"The group whose members permissions do not bind either, if they have proven their names. Empty: none."`
 		SimpleAnywhere bool     `key:"simple_anywhere" default:"false" doc:"Accept SIMPLE on other addresses than loopback too. Whoever reaches the port can then be anyone."`
 	} `key:"auth"`
 
 	Exports []Export `key:"exports" doc:"Who may mount what, and how. None: the superuser alone, by X509, and everything. Read again at SIGHUP."`
 	Proxy   []Proxy  `key:"proxy" doc:"Who may act for whom. Read again at SIGHUP."`
+	Groups  struct {
+		Source  string        `key:"source" default:"os" choice:"os ldap file none" doc:"Who has an account, and in which groups: as this host's name service says, an LDAP directory, a file; or everybody, in no group (none)."`
+		File    string        `key:"file" doc:"For source file: lines of a user, a colon, and groups with commas between them, the primary one first."`
+		Cache   time.Duration `key:"cache" default:"60s" doc:"Within which time a change is seen. 0s: the source is asked at each call."`
+		MaxAge  time.Duration `key:"max_age" default:"1h" doc:"For how long the last answer counts while the source does not answer."`
+		Timeout time.Duration `key:"timeout" default:"5s" doc:"How long to wait for one answer of the source."`
+
+		LDAP struct {
+			Servers      []string `key:"servers" doc:"URLs, ldap://HOST or ldaps://HOST, tried in turn."`
+			StartTLS     bool     `key:"start_tls" default:"true" doc:"Turn ldap:// into TLS before anything is said. Without it, names and the password go in plain text."`
+			CA           string   `key:"ca" doc:"PEM file with the authorities of the servers' certificates. Empty: those of this host."`
+			ServerName   string   `key:"server_name" doc:"The name in the servers' certificates, if not the host of the URL."`
+			BindDN       string   `key:"bind_dn" doc:"As whom to ask. Empty: anonymously."`
+			PasswordFile string   `key:"password_file" doc:"File with its password, readable by the server alone. Read at each new connection."`
+			Schema       string   `key:"schema" default:"rfc2307" choice:"rfc2307 rfc2307bis ad" doc:"How groups name members: by memberUid (rfc2307), by member with the DN (rfc2307bis), or as Active Directory does."`
+			Base         string   `key:"base" doc:"The DN below which everything is."`
+			UserBase     string   `key:"user_base" doc:"The DN below which users are. Empty: groups.ldap.base."`
+			GroupBase    string   `key:"group_base" doc:"The DN below which groups are. Empty: groups.ldap.base."`
+			UserFilter   string   `key:"user_filter" doc:"Filter that finds a user, {0} being the name. Empty: by the schema."`
+			GroupFilter  string   `key:"group_filter" doc:"Filter that every group must fit. Empty: by the schema."`
+			MemberAttr   string   `key:"member_attr" doc:"The attribute of a group with its members. Empty: by the schema."`
+			NameAttr     string   `key:"name_attr" default:"cn" doc:"The attribute with a group's name."`
+			Nesting      uint32   `key:"nesting" default:"8" doc:"How deep groups within groups are followed. 0: not at all. Not with rfc2307, which has none."`
+		} `key:"ldap"`
+	} `key:"groups"`
 
 	Root struct {
 		Owner string `key:"owner" doc:"Name of the user whose the root directory of a fresh namespace is. Empty: root.uid."`
