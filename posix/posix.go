@@ -108,6 +108,10 @@ type Attr struct {
 	// Change grows with every change of the inode (NFSv4's change attribute):
 	// two equal values mean equal content.
 	Change uint64
+
+	// NoACL says that the inode has neither an access nor a default ACL, so
+	// that nobody need ask. False is not known, or it has.
+	NoACL bool
 }
 
 // Cred is whom an operation is done for. Super bypasses as root does on Linux.

@@ -30,7 +30,7 @@ func ToAttr(a posix.Attr) *Attr {
 		Ino: uint64(a.Ino), Gen: a.Gen, Mode: uint32(a.Mode), Nlink: a.Nlink,
 		Uid: uint32(a.UID), Gid: uint32(a.GID), Rdev: a.Rdev, Size: a.Size, Alloc: a.Alloc,
 		Atime: ToTime(a.Atime), Mtime: ToTime(a.Mtime), Ctime: ToTime(a.Ctime), Btime: ToTime(a.Btime),
-		Change: a.Change,
+		Change: a.Change, NoAcl: a.NoACL,
 	}
 }
 
@@ -39,7 +39,7 @@ func FromAttr(m *Attr) posix.Attr {
 		Ino: posix.Ino(m.GetIno()), Gen: m.GetGen(), Mode: posix.Mode(m.GetMode()), Nlink: m.GetNlink(),
 		UID: posix.UID(m.GetUid()), GID: posix.GID(m.GetGid()), Rdev: m.GetRdev(), Size: m.GetSize(), Alloc: m.GetAlloc(),
 		Atime: FromTime(m.GetAtime()), Mtime: FromTime(m.GetMtime()), Ctime: FromTime(m.GetCtime()), Btime: FromTime(m.GetBtime()),
-		Change: m.GetChange(),
+		Change: m.GetChange(), NoACL: m.GetNoAcl(),
 	}
 }
 

@@ -991,6 +991,7 @@ type Attr struct {
 	Ctime         *Time                  `protobuf:"bytes,12,opt,name=ctime,proto3" json:"ctime,omitempty"`
 	Btime         *Time                  `protobuf:"bytes,13,opt,name=btime,proto3" json:"btime,omitempty"`
 	Change        uint64                 `protobuf:"varint,14,opt,name=change,proto3" json:"change,omitempty"`
+	NoAcl         bool                   `protobuf:"varint,15,opt,name=no_acl,json=noAcl,proto3" json:"no_acl,omitempty"` // false of a server that does not say
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1121,6 +1122,13 @@ func (x *Attr) GetChange() uint64 {
 		return x.Change
 	}
 	return 0
+}
+
+func (x *Attr) GetNoAcl() bool {
+	if x != nil {
+		return x.NoAcl
+	}
+	return false
 }
 
 // Extent mirrors posix.Extent with its posix.Slice.
@@ -4323,7 +4331,7 @@ const file_ward_proto_rawDesc = "" +
 	"\x05super\x18\x04 \x01(\bR\x05super\",\n" +
 	"\x04Time\x12\x10\n" +
 	"\x03sec\x18\x01 \x01(\x12R\x03sec\x12\x12\n" +
-	"\x04nsec\x18\x02 \x01(\rR\x04nsec\"\xea\x02\n" +
+	"\x04nsec\x18\x02 \x01(\rR\x04nsec\"\x81\x03\n" +
 	"\x04Attr\x12\x10\n" +
 	"\x03ino\x18\x01 \x01(\x04R\x03ino\x12\x10\n" +
 	"\x03gen\x18\x02 \x01(\x04R\x03gen\x12\x12\n" +
@@ -4339,7 +4347,8 @@ const file_ward_proto_rawDesc = "" +
 	"\x05mtime\x18\v \x01(\v2\x0f.wardfs.v1.TimeR\x05mtime\x12%\n" +
 	"\x05ctime\x18\f \x01(\v2\x0f.wardfs.v1.TimeR\x05ctime\x12%\n" +
 	"\x05btime\x18\r \x01(\v2\x0f.wardfs.v1.TimeR\x05btime\x12\x16\n" +
-	"\x06change\x18\x0e \x01(\x04R\x06change\"\x87\x01\n" +
+	"\x06change\x18\x0e \x01(\x04R\x06change\x12\x15\n" +
+	"\x06no_acl\x18\x0f \x01(\bR\x05noAcl\"\x87\x01\n" +
 	"\x06Extent\x12\x10\n" +
 	"\x03off\x18\x01 \x01(\x04R\x03off\x12\x10\n" +
 	"\x03len\x18\x02 \x01(\rR\x03len\x12\x12\n" +

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine/mem"
 	"github.com/wardfs/wardfs/server/namespace"
@@ -248,7 +250,7 @@ func TestModel(t *testing.T) {
 			return ino()
 		}
 		at := dir()
-		switch rng.IntN(9) {
+		switch rng.IntN(10) {
 		case 0:
 			fs.Mkdir(ctx, at, name(), 0o755, 0)
 		case 1:
@@ -266,8 +268,15 @@ func TestModel(t *testing.T) {
 		case 7:
 			fs.Setxattr(ctx, ino(), "user.a", []byte(name()), 0)
 		case 8:
+			l := acl.FromMode(0o640) // says no more than the mode
+			if rng.IntN(2) == 0 {
+				l = append(l[:2:2], acl.Entry{Tag: acl.Mask, Perm: posix.Perm(rng.IntN(8))}, l[2])
+			}
+			fs.Setxattr(ctx, ino(), acl.XattrAccess, acl.EncodeXattr(l), 0)
+		case 9:
 			fs.Readdir(ctx, at, 0, 100, true)
 		}
+		w.sameACL(t, ino())
 		for _, d := range []posix.Ino{posix.RootIno, at} {
 			w.agree(t, d, name())
 		}
@@ -280,6 +289,16 @@ func TestModel(t *testing.T) {
 	}
 	if s := w.cache.Stats(); s.Hits < s.Misses/10 {
 		t.Errorf("%+v: nothing was tested", s)
+	}
+}
+
+// sameACL compares an ACL with the tree's.
+func (w *world) sameACL(t *testing.T, ino posix.Ino) {
+	t.Helper()
+	got, gotErr := w.here.Getxattr(t.Context(), ino, acl.XattrAccess)
+	want, wantErr := w.there.Getxattr(t.Context(), ino, acl.XattrAccess)
+	if posix.ErrnoOf(gotErr) != posix.ErrnoOf(wantErr) || !bytes.Equal(got, want) {
+		t.Fatalf("the ACL of %d: %x %v, want %x %v", ino, got, gotErr, want, wantErr)
 	}
 }
 

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
 )
 
@@ -243,6 +244,17 @@ func (v view) written(m marks, a posix.Attr, err error) {
 		return
 	}
 	v.c.changed(m, a)
+}
+
+// Getxattr knows of most inodes that they have no ACL: ls -l asks for each, and
+// the kernel before it judges for another than the owner.
+func (v view) Getxattr(ctx context.Context, ino posix.Ino, name string) ([]byte, error) {
+	if name == acl.XattrAccess || name == acl.XattrDefault {
+		if a, ok := v.c.attr(ino); ok && a.NoACL && !a.Mode.IsLink() {
+			return nil, posix.E("getxattr", posix.ENODATA, nil)
+		}
+	}
+	return v.Namespace.Getxattr(ctx, ino, name)
 }
 
 func (v view) Setxattr(ctx context.Context, ino posix.Ino, name string, value []byte, flags posix.XattrFlags) error {

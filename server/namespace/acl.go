@@ -84,6 +84,7 @@ func (x *txn) setACL(n *inode, k aclKind, l acl.ACL) error {
 		return err
 	}
 	*at = num
+	n.NoACL = n.acl == 0 && n.defACL == 0
 	if k == aclAccess {
 		n.access = l
 	}

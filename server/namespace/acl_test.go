@@ -81,6 +81,12 @@ func TestACLOfFile(t *testing.T) {
 	l := text(t, "u::rw-,u:1000:rw-,g::r--,m::rw-,o::---")
 	ok(t, setfacl(v, f, acl.XattrAccess, l))
 	expect(t, "mode", modeOf(t, v, f), posix.Mode(0o660))
+	noACL := func() bool {
+		a, err := v.Lookup(ctx, 1, "f")
+		ok(t, err)
+		return a.NoACL
+	}
+	expect(t, "told that there is none", noACL(), false)
 	expect(t, "list", getfacl(t, tr.As(other), f, acl.XattrAccess), fmt.Sprint(l))
 	ok(t, tr.As(friend).Access(ctx, f, posix.MayWrite|posix.MayRead))
 	no(t, posix.EACCES, tr.As(other).Access(ctx, f, posix.MayRead))
@@ -96,6 +102,7 @@ func TestACLOfFile(t *testing.T) {
 
 	ok(t, setfacl(v, f, acl.XattrAccess, acl.FromMode(0o604))) // minimal: the mode says it all
 	expect(t, "minimal", getfacl(t, v, f, acl.XattrAccess), "")
+	expect(t, "told that there is none", noACL(), true)
 	expect(t, "mode", modeOf(t, v, f), posix.Mode(0o604))
 	ok(t, setfacl(v, f, acl.XattrAccess, l))
 	ok(t, v.Removexattr(ctx, f, acl.XattrAccess))

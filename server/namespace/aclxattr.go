@@ -84,7 +84,7 @@ func (x *txn) inherit(d, n *inode, umask posix.Mode) error {
 		return err
 	}
 	mode, access, def := acl.Inherit(def, n.Mode, umask)
-	n.Mode = mode
+	n.Mode, n.NoACL = mode, true
 	if access != nil {
 		err = x.setACL(n, aclAccess, access)
 	}

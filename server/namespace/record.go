@@ -154,6 +154,7 @@ func decodeInode(ino posix.Ino, b []byte) (*inode, error) {
 		n.target = string(d.rest())
 	}
 	n.caps, n.tmp, n.counted = f&hasCaps != 0, f&isTmp != 0, f&isCounted != 0
+	n.NoACL = n.acl == 0 && n.defACL == 0
 	if f > knownFlags || f != n.flags() {
 		d.bad = true
 	}
