@@ -42,8 +42,10 @@ type Config struct {
 	// TLS is asked at each handshake, so that new anchors and certificates are
 	// taken without a restart; required. No ServerName means the server's host.
 	TLS func() *tls.Config
-	// Mechanism is identity.Simple, the default, or identity.X509.
+	// Mechanism is identity.Simple, the default, or identity.X509; others have
+	// a Prover, and that counts if it is set.
 	Mechanism string
+	Prover    identity.Prover
 	User      string // whom SIMPLE states
 	Trusted   bool   // state the caller of each call; the server must agree
 	// Impersonate is the user for whom the mount acts; the server must agree.
@@ -125,6 +127,9 @@ func Connect(ctx context.Context, c Config) (*Mount, error) {
 }
 
 func (c Config) prover() (identity.Prover, error) {
+	if c.Prover != nil {
+		return c.Prover, nil
+	}
 	switch c.Mechanism {
 	case identity.X509:
 		return x509.Prover{}, nil

@@ -22,6 +22,10 @@ const (
 	X509     = "X509"     // the certificate that the client showed in the TLS handshake
 )
 
+// ErrCredential is why there is no proof: the credential is not there, or has
+// expired. What it wraps says what to do.
+var ErrCredential = errors.New("no credential that is good")
+
 // ErrRefused is what every failed proof is.
 var ErrRefused = errors.New("identity refused")
 

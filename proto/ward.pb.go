@@ -75,7 +75,7 @@ func (x BlockHeader_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BlockHeader_Op.Descriptor instead.
 func (BlockHeader_Op) EnumDescriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{49, 0}
+	return file_ward_proto_rawDescGZIP(), []int{51, 0}
 }
 
 // ToServer is one message of the client on the session's stream.
@@ -88,6 +88,7 @@ type ToServer struct {
 	//	*ToServer_Call
 	//	*ToServer_Cancel
 	//	*ToServer_Bye
+	//	*ToServer_Renew
 	Body          isToServer_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -173,6 +174,15 @@ func (x *ToServer) GetBye() *Bye {
 	return nil
 }
 
+func (x *ToServer) GetRenew() *Renew {
+	if x != nil {
+		if x, ok := x.Body.(*ToServer_Renew); ok {
+			return x.Renew
+		}
+	}
+	return nil
+}
+
 type isToServer_Body interface {
 	isToServer_Body()
 }
@@ -193,6 +203,10 @@ type ToServer_Bye struct {
 	Bye *Bye `protobuf:"bytes,5,opt,name=bye,proto3,oneof"` // the session ends: nothing of it is kept
 }
 
+type ToServer_Renew struct {
+	Renew *Renew `protobuf:"bytes,6,opt,name=renew,proto3,oneof"` // another proof, before the one of the Hello has expired
+}
+
 func (*ToServer_Hello) isToServer_Body() {}
 
 func (*ToServer_Call) isToServer_Body() {}
@@ -200,6 +214,8 @@ func (*ToServer_Call) isToServer_Body() {}
 func (*ToServer_Cancel) isToServer_Body() {}
 
 func (*ToServer_Bye) isToServer_Body() {}
+
+func (*ToServer_Renew) isToServer_Body() {}
 
 // ToClient is one message of the server. The server calls too: what it calls
 // is a Recall, without an id as yet, for none is answered.
@@ -212,6 +228,7 @@ type ToClient struct {
 	//	*ToClient_Reply
 	//	*ToClient_Recall
 	//	*ToClient_Ended
+	//	*ToClient_Renewed
 	Body          isToClient_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -297,6 +314,15 @@ func (x *ToClient) GetEnded() *Ended {
 	return nil
 }
 
+func (x *ToClient) GetRenewed() *Renewed {
+	if x != nil {
+		if x, ok := x.Body.(*ToClient_Renewed); ok {
+			return x.Renewed
+		}
+	}
+	return nil
+}
+
 type isToClient_Body interface {
 	isToClient_Body()
 }
@@ -317,6 +343,10 @@ type ToClient_Ended struct {
 	Ended *Ended `protobuf:"bytes,5,opt,name=ended,proto3,oneof"` // the last message of a session that lost its right
 }
 
+type ToClient_Renewed struct {
+	Renewed *Renewed `protobuf:"bytes,6,opt,name=renewed,proto3,oneof"`
+}
+
 func (*ToClient_Welcome) isToClient_Body() {}
 
 func (*ToClient_Reply) isToClient_Body() {}
@@ -324,6 +354,121 @@ func (*ToClient_Reply) isToClient_Body() {}
 func (*ToClient_Recall) isToClient_Body() {}
 
 func (*ToClient_Ended) isToClient_Body() {}
+
+func (*ToClient_Renewed) isToClient_Body() {}
+
+// Renew shows that the principal's credential is good for longer.
+type Renew struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Proof         []byte                 `protobuf:"bytes,1,opt,name=proof,proto3" json:"proof,omitempty"` // by the mechanism of the Hello
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Renew) Reset() {
+	*x = Renew{}
+	mi := &file_ward_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Renew) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Renew) ProtoMessage() {}
+
+func (x *Renew) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Renew.ProtoReflect.Descriptor instead.
+func (*Renew) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Renew) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+type Renewed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Errno         uint32                 `protobuf:"varint,1,opt,name=errno,proto3" json:"errno,omitempty"` // refused, and message says why; the old proof stays
+	Message       string                 `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	Proof         []byte                 `protobuf:"bytes,3,opt,name=proof,proto3" json:"proof,omitempty"`                           // of the server, as in Welcome
+	ExpiresMs     uint64                 `protobuf:"varint,4,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // likewise
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Renewed) Reset() {
+	*x = Renewed{}
+	mi := &file_ward_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Renewed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Renewed) ProtoMessage() {}
+
+func (x *Renewed) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Renewed.ProtoReflect.Descriptor instead.
+func (*Renewed) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Renewed) GetErrno() uint32 {
+	if x != nil {
+		return x.Errno
+	}
+	return 0
+}
+
+func (x *Renewed) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Renewed) GetProof() []byte {
+	if x != nil {
+		return x.Proof
+	}
+	return nil
+}
+
+func (x *Renewed) GetExpiresMs() uint64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
 
 // Ended says why the server ends the session.
 type Ended struct {
@@ -336,7 +481,7 @@ type Ended struct {
 
 func (x *Ended) Reset() {
 	*x = Ended{}
-	mi := &file_ward_proto_msgTypes[2]
+	mi := &file_ward_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -348,7 +493,7 @@ func (x *Ended) String() string {
 func (*Ended) ProtoMessage() {}
 
 func (x *Ended) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[2]
+	mi := &file_ward_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -361,7 +506,7 @@ func (x *Ended) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ended.ProtoReflect.Descriptor instead.
 func (*Ended) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{2}
+	return file_ward_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Ended) GetErrno() uint32 {
@@ -397,7 +542,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_ward_proto_msgTypes[3]
+	mi := &file_ward_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -409,7 +554,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[3]
+	mi := &file_ward_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -422,7 +567,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{3}
+	return file_ward_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Hello) GetVersion() uint32 {
@@ -513,14 +658,15 @@ type Welcome struct {
 	Path          string                 `protobuf:"bytes,14,opt,name=path,proto3" json:"path,omitempty"`                             // as in Hello: a server that does not know it would show the whole tree
 	Via           string                 `protobuf:"bytes,15,opt,name=via,proto3" json:"via,omitempty"`                               // who acts for principal
 	ReadOnly      bool                   `protobuf:"varint,16,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
-	Proof         []byte                 `protobuf:"bytes,20,opt,name=proof,proto3" json:"proof,omitempty"` // of the server, where the mechanism has one: KERBEROS
+	ExpiresMs     uint64                 `protobuf:"varint,21,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // for how long the proof is good; 0: without end
+	Proof         []byte                 `protobuf:"bytes,20,opt,name=proof,proto3" json:"proof,omitempty"`                           // of the server, where the mechanism has one: KERBEROS
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_ward_proto_msgTypes[4]
+	mi := &file_ward_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +678,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[4]
+	mi := &file_ward_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +691,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{4}
+	return file_ward_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Welcome) GetVersion() uint32 {
@@ -660,6 +806,13 @@ func (x *Welcome) GetReadOnly() bool {
 	return false
 }
 
+func (x *Welcome) GetExpiresMs() uint64 {
+	if x != nil {
+		return x.ExpiresMs
+	}
+	return 0
+}
+
 func (x *Welcome) GetProof() []byte {
 	if x != nil {
 		return x.Proof
@@ -675,7 +828,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_ward_proto_msgTypes[5]
+	mi := &file_ward_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -687,7 +840,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[5]
+	mi := &file_ward_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -700,7 +853,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{5}
+	return file_ward_proto_rawDescGZIP(), []int{7}
 }
 
 type Bye struct {
@@ -711,7 +864,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_ward_proto_msgTypes[6]
+	mi := &file_ward_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +876,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[6]
+	mi := &file_ward_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +889,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{6}
+	return file_ward_proto_rawDescGZIP(), []int{8}
 }
 
 // Recall tells the client what to forget. It mirrors namespace.Change.
@@ -750,7 +903,7 @@ type Recall struct {
 
 func (x *Recall) Reset() {
 	*x = Recall{}
-	mi := &file_ward_proto_msgTypes[7]
+	mi := &file_ward_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -762,7 +915,7 @@ func (x *Recall) String() string {
 func (*Recall) ProtoMessage() {}
 
 func (x *Recall) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[7]
+	mi := &file_ward_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -775,7 +928,7 @@ func (x *Recall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recall.ProtoReflect.Descriptor instead.
 func (*Recall) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{7}
+	return file_ward_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Recall) GetChanges() []*Change {
@@ -803,7 +956,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_ward_proto_msgTypes[8]
+	mi := &file_ward_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +968,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[8]
+	mi := &file_ward_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +981,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{8}
+	return file_ward_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Change) GetIno() uint64 {
@@ -865,7 +1018,7 @@ type Cred struct {
 
 func (x *Cred) Reset() {
 	*x = Cred{}
-	mi := &file_ward_proto_msgTypes[9]
+	mi := &file_ward_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -877,7 +1030,7 @@ func (x *Cred) String() string {
 func (*Cred) ProtoMessage() {}
 
 func (x *Cred) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[9]
+	mi := &file_ward_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -890,7 +1043,7 @@ func (x *Cred) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cred.ProtoReflect.Descriptor instead.
 func (*Cred) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{9}
+	return file_ward_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Cred) GetUid() uint32 {
@@ -932,7 +1085,7 @@ type Time struct {
 
 func (x *Time) Reset() {
 	*x = Time{}
-	mi := &file_ward_proto_msgTypes[10]
+	mi := &file_ward_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -944,7 +1097,7 @@ func (x *Time) String() string {
 func (*Time) ProtoMessage() {}
 
 func (x *Time) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[10]
+	mi := &file_ward_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -957,7 +1110,7 @@ func (x *Time) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Time.ProtoReflect.Descriptor instead.
 func (*Time) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{10}
+	return file_ward_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Time) GetSec() int64 {
@@ -998,7 +1151,7 @@ type Attr struct {
 
 func (x *Attr) Reset() {
 	*x = Attr{}
-	mi := &file_ward_proto_msgTypes[11]
+	mi := &file_ward_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1010,7 +1163,7 @@ func (x *Attr) String() string {
 func (*Attr) ProtoMessage() {}
 
 func (x *Attr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[11]
+	mi := &file_ward_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1023,7 +1176,7 @@ func (x *Attr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attr.ProtoReflect.Descriptor instead.
 func (*Attr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{11}
+	return file_ward_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Attr) GetIno() uint64 {
@@ -1146,7 +1299,7 @@ type Extent struct {
 
 func (x *Extent) Reset() {
 	*x = Extent{}
-	mi := &file_ward_proto_msgTypes[12]
+	mi := &file_ward_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1158,7 +1311,7 @@ func (x *Extent) String() string {
 func (*Extent) ProtoMessage() {}
 
 func (x *Extent) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[12]
+	mi := &file_ward_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1171,7 +1324,7 @@ func (x *Extent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Extent.ProtoReflect.Descriptor instead.
 func (*Extent) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{12}
+	return file_ward_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Extent) GetOff() uint64 {
@@ -1228,7 +1381,7 @@ type Dirent struct {
 
 func (x *Dirent) Reset() {
 	*x = Dirent{}
-	mi := &file_ward_proto_msgTypes[13]
+	mi := &file_ward_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +1393,7 @@ func (x *Dirent) String() string {
 func (*Dirent) ProtoMessage() {}
 
 func (x *Dirent) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[13]
+	mi := &file_ward_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +1406,7 @@ func (x *Dirent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dirent.ProtoReflect.Descriptor instead.
 func (*Dirent) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{13}
+	return file_ward_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Dirent) GetName() []byte {
@@ -1331,7 +1484,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_ward_proto_msgTypes[14]
+	mi := &file_ward_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1496,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[14]
+	mi := &file_ward_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1509,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{14}
+	return file_ward_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Call) GetCred() *Cred {
@@ -1933,7 +2086,7 @@ type Lookup struct {
 
 func (x *Lookup) Reset() {
 	*x = Lookup{}
-	mi := &file_ward_proto_msgTypes[15]
+	mi := &file_ward_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1945,7 +2098,7 @@ func (x *Lookup) String() string {
 func (*Lookup) ProtoMessage() {}
 
 func (x *Lookup) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[15]
+	mi := &file_ward_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1958,7 +2111,7 @@ func (x *Lookup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lookup.ProtoReflect.Descriptor instead.
 func (*Lookup) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{15}
+	return file_ward_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Lookup) GetDir() uint64 {
@@ -1984,7 +2137,7 @@ type Getattr struct {
 
 func (x *Getattr) Reset() {
 	*x = Getattr{}
-	mi := &file_ward_proto_msgTypes[16]
+	mi := &file_ward_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1996,7 +2149,7 @@ func (x *Getattr) String() string {
 func (*Getattr) ProtoMessage() {}
 
 func (x *Getattr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[16]
+	mi := &file_ward_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +2162,7 @@ func (x *Getattr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Getattr.ProtoReflect.Descriptor instead.
 func (*Getattr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{16}
+	return file_ward_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Getattr) GetIno() uint64 {
@@ -2036,7 +2189,7 @@ type Setattr struct {
 
 func (x *Setattr) Reset() {
 	*x = Setattr{}
-	mi := &file_ward_proto_msgTypes[17]
+	mi := &file_ward_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2048,7 +2201,7 @@ func (x *Setattr) String() string {
 func (*Setattr) ProtoMessage() {}
 
 func (x *Setattr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[17]
+	mi := &file_ward_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2061,7 +2214,7 @@ func (x *Setattr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setattr.ProtoReflect.Descriptor instead.
 func (*Setattr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{17}
+	return file_ward_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Setattr) GetIno() uint64 {
@@ -2137,7 +2290,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_ward_proto_msgTypes[18]
+	mi := &file_ward_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2302,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[18]
+	mi := &file_ward_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2315,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{18}
+	return file_ward_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Access) GetIno() uint64 {
@@ -2188,7 +2341,7 @@ type Readlink struct {
 
 func (x *Readlink) Reset() {
 	*x = Readlink{}
-	mi := &file_ward_proto_msgTypes[19]
+	mi := &file_ward_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2353,7 @@ func (x *Readlink) String() string {
 func (*Readlink) ProtoMessage() {}
 
 func (x *Readlink) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[19]
+	mi := &file_ward_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2366,7 @@ func (x *Readlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readlink.ProtoReflect.Descriptor instead.
 func (*Readlink) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{19}
+	return file_ward_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Readlink) GetIno() uint64 {
@@ -2236,7 +2389,7 @@ type Make struct {
 
 func (x *Make) Reset() {
 	*x = Make{}
-	mi := &file_ward_proto_msgTypes[20]
+	mi := &file_ward_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2248,7 +2401,7 @@ func (x *Make) String() string {
 func (*Make) ProtoMessage() {}
 
 func (x *Make) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[20]
+	mi := &file_ward_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2261,7 +2414,7 @@ func (x *Make) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Make.ProtoReflect.Descriptor instead.
 func (*Make) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{20}
+	return file_ward_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Make) GetDir() uint64 {
@@ -2310,7 +2463,7 @@ type Symlink struct {
 
 func (x *Symlink) Reset() {
 	*x = Symlink{}
-	mi := &file_ward_proto_msgTypes[21]
+	mi := &file_ward_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2322,7 +2475,7 @@ func (x *Symlink) String() string {
 func (*Symlink) ProtoMessage() {}
 
 func (x *Symlink) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[21]
+	mi := &file_ward_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2335,7 +2488,7 @@ func (x *Symlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Symlink.ProtoReflect.Descriptor instead.
 func (*Symlink) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{21}
+	return file_ward_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Symlink) GetDir() uint64 {
@@ -2370,7 +2523,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_ward_proto_msgTypes[22]
+	mi := &file_ward_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2382,7 +2535,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[22]
+	mi := &file_ward_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2395,7 +2548,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{22}
+	return file_ward_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Link) GetIno() uint64 {
@@ -2429,7 +2582,7 @@ type Remove struct {
 
 func (x *Remove) Reset() {
 	*x = Remove{}
-	mi := &file_ward_proto_msgTypes[23]
+	mi := &file_ward_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2441,7 +2594,7 @@ func (x *Remove) String() string {
 func (*Remove) ProtoMessage() {}
 
 func (x *Remove) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[23]
+	mi := &file_ward_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2454,7 +2607,7 @@ func (x *Remove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remove.ProtoReflect.Descriptor instead.
 func (*Remove) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{23}
+	return file_ward_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Remove) GetDir() uint64 {
@@ -2484,7 +2637,7 @@ type Rename struct {
 
 func (x *Rename) Reset() {
 	*x = Rename{}
-	mi := &file_ward_proto_msgTypes[24]
+	mi := &file_ward_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2496,7 +2649,7 @@ func (x *Rename) String() string {
 func (*Rename) ProtoMessage() {}
 
 func (x *Rename) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[24]
+	mi := &file_ward_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2509,7 +2662,7 @@ func (x *Rename) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rename.ProtoReflect.Descriptor instead.
 func (*Rename) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{24}
+	return file_ward_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Rename) GetFrom() uint64 {
@@ -2560,7 +2713,7 @@ type Readdir struct {
 
 func (x *Readdir) Reset() {
 	*x = Readdir{}
-	mi := &file_ward_proto_msgTypes[25]
+	mi := &file_ward_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2572,7 +2725,7 @@ func (x *Readdir) String() string {
 func (*Readdir) ProtoMessage() {}
 
 func (x *Readdir) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[25]
+	mi := &file_ward_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2585,7 +2738,7 @@ func (x *Readdir) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readdir.ProtoReflect.Descriptor instead.
 func (*Readdir) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{25}
+	return file_ward_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Readdir) GetDir() uint64 {
@@ -2637,7 +2790,7 @@ type Create struct {
 
 func (x *Create) Reset() {
 	*x = Create{}
-	mi := &file_ward_proto_msgTypes[26]
+	mi := &file_ward_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2802,7 @@ func (x *Create) String() string {
 func (*Create) ProtoMessage() {}
 
 func (x *Create) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[26]
+	mi := &file_ward_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2815,7 @@ func (x *Create) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Create.ProtoReflect.Descriptor instead.
 func (*Create) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{26}
+	return file_ward_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Create) GetDir() uint64 {
@@ -2718,7 +2871,7 @@ type Open struct {
 
 func (x *Open) Reset() {
 	*x = Open{}
-	mi := &file_ward_proto_msgTypes[27]
+	mi := &file_ward_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2883,7 @@ func (x *Open) String() string {
 func (*Open) ProtoMessage() {}
 
 func (x *Open) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[27]
+	mi := &file_ward_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2896,7 @@ func (x *Open) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Open.ProtoReflect.Descriptor instead.
 func (*Open) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{27}
+	return file_ward_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Open) GetIno() uint64 {
@@ -2776,7 +2929,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_ward_proto_msgTypes[28]
+	mi := &file_ward_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2788,7 +2941,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[28]
+	mi := &file_ward_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2801,7 +2954,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{28}
+	return file_ward_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Close) GetHandle() uint64 {
@@ -2822,7 +2975,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_ward_proto_msgTypes[29]
+	mi := &file_ward_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +2987,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[29]
+	mi := &file_ward_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2847,7 +3000,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{29}
+	return file_ward_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Layout) GetHandle() uint64 {
@@ -2884,7 +3037,7 @@ type Commit struct {
 
 func (x *Commit) Reset() {
 	*x = Commit{}
-	mi := &file_ward_proto_msgTypes[30]
+	mi := &file_ward_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2896,7 +3049,7 @@ func (x *Commit) String() string {
 func (*Commit) ProtoMessage() {}
 
 func (x *Commit) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[30]
+	mi := &file_ward_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2909,7 +3062,7 @@ func (x *Commit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commit.ProtoReflect.Descriptor instead.
 func (*Commit) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{30}
+	return file_ward_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Commit) GetHandle() uint64 {
@@ -2957,7 +3110,7 @@ type Inline struct {
 
 func (x *Inline) Reset() {
 	*x = Inline{}
-	mi := &file_ward_proto_msgTypes[31]
+	mi := &file_ward_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2969,7 +3122,7 @@ func (x *Inline) String() string {
 func (*Inline) ProtoMessage() {}
 
 func (x *Inline) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[31]
+	mi := &file_ward_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2982,7 +3135,7 @@ func (x *Inline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inline.ProtoReflect.Descriptor instead.
 func (*Inline) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{31}
+	return file_ward_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Inline) GetSlice() []byte {
@@ -3011,7 +3164,7 @@ type Xattr struct {
 
 func (x *Xattr) Reset() {
 	*x = Xattr{}
-	mi := &file_ward_proto_msgTypes[32]
+	mi := &file_ward_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3176,7 @@ func (x *Xattr) String() string {
 func (*Xattr) ProtoMessage() {}
 
 func (x *Xattr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[32]
+	mi := &file_ward_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3189,7 @@ func (x *Xattr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Xattr.ProtoReflect.Descriptor instead.
 func (*Xattr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{32}
+	return file_ward_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Xattr) GetIno() uint64 {
@@ -3076,7 +3229,7 @@ type Statfs struct {
 
 func (x *Statfs) Reset() {
 	*x = Statfs{}
-	mi := &file_ward_proto_msgTypes[33]
+	mi := &file_ward_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3088,7 +3241,7 @@ func (x *Statfs) String() string {
 func (*Statfs) ProtoMessage() {}
 
 func (x *Statfs) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[33]
+	mi := &file_ward_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3101,7 +3254,7 @@ func (x *Statfs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statfs.ProtoReflect.Descriptor instead.
 func (*Statfs) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{33}
+	return file_ward_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Statfs) GetIno() uint64 {
@@ -3122,7 +3275,7 @@ type Reclaim struct {
 
 func (x *Reclaim) Reset() {
 	*x = Reclaim{}
-	mi := &file_ward_proto_msgTypes[34]
+	mi := &file_ward_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3134,7 +3287,7 @@ func (x *Reclaim) String() string {
 func (*Reclaim) ProtoMessage() {}
 
 func (x *Reclaim) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[34]
+	mi := &file_ward_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,7 +3300,7 @@ func (x *Reclaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reclaim.ProtoReflect.Descriptor instead.
 func (*Reclaim) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{34}
+	return file_ward_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Reclaim) GetTicket() []byte {
@@ -3169,7 +3322,7 @@ type Allocate struct {
 
 func (x *Allocate) Reset() {
 	*x = Allocate{}
-	mi := &file_ward_proto_msgTypes[35]
+	mi := &file_ward_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3334,7 @@ func (x *Allocate) String() string {
 func (*Allocate) ProtoMessage() {}
 
 func (x *Allocate) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[35]
+	mi := &file_ward_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3347,7 @@ func (x *Allocate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allocate.ProtoReflect.Descriptor instead.
 func (*Allocate) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{35}
+	return file_ward_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Allocate) GetHandle() uint64 {
@@ -3238,7 +3391,7 @@ type CopyRange struct {
 
 func (x *CopyRange) Reset() {
 	*x = CopyRange{}
-	mi := &file_ward_proto_msgTypes[36]
+	mi := &file_ward_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3250,7 +3403,7 @@ func (x *CopyRange) String() string {
 func (*CopyRange) ProtoMessage() {}
 
 func (x *CopyRange) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[36]
+	mi := &file_ward_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3263,7 +3416,7 @@ func (x *CopyRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyRange.ProtoReflect.Descriptor instead.
 func (*CopyRange) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{36}
+	return file_ward_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CopyRange) GetFrom() uint64 {
@@ -3314,7 +3467,7 @@ type Tmpfile struct {
 
 func (x *Tmpfile) Reset() {
 	*x = Tmpfile{}
-	mi := &file_ward_proto_msgTypes[37]
+	mi := &file_ward_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3326,7 +3479,7 @@ func (x *Tmpfile) String() string {
 func (*Tmpfile) ProtoMessage() {}
 
 func (x *Tmpfile) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[37]
+	mi := &file_ward_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3339,7 +3492,7 @@ func (x *Tmpfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tmpfile.ProtoReflect.Descriptor instead.
 func (*Tmpfile) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{37}
+	return file_ward_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Tmpfile) GetDir() uint64 {
@@ -3392,7 +3545,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_ward_proto_msgTypes[38]
+	mi := &file_ward_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3404,7 +3557,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[38]
+	mi := &file_ward_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3417,7 +3570,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{38}
+	return file_ward_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Lock) GetKind() uint32 {
@@ -3472,7 +3625,7 @@ type Getlk struct {
 
 func (x *Getlk) Reset() {
 	*x = Getlk{}
-	mi := &file_ward_proto_msgTypes[39]
+	mi := &file_ward_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3484,7 +3637,7 @@ func (x *Getlk) String() string {
 func (*Getlk) ProtoMessage() {}
 
 func (x *Getlk) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[39]
+	mi := &file_ward_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3497,7 +3650,7 @@ func (x *Getlk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Getlk.ProtoReflect.Descriptor instead.
 func (*Getlk) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{39}
+	return file_ward_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Getlk) GetIno() uint64 {
@@ -3525,7 +3678,7 @@ type Setlk struct {
 
 func (x *Setlk) Reset() {
 	*x = Setlk{}
-	mi := &file_ward_proto_msgTypes[40]
+	mi := &file_ward_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3537,7 +3690,7 @@ func (x *Setlk) String() string {
 func (*Setlk) ProtoMessage() {}
 
 func (x *Setlk) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[40]
+	mi := &file_ward_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3550,7 +3703,7 @@ func (x *Setlk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setlk.ProtoReflect.Descriptor instead.
 func (*Setlk) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{40}
+	return file_ward_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Setlk) GetIno() uint64 {
@@ -3585,7 +3738,7 @@ type Unlock struct {
 
 func (x *Unlock) Reset() {
 	*x = Unlock{}
-	mi := &file_ward_proto_msgTypes[41]
+	mi := &file_ward_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3597,7 +3750,7 @@ func (x *Unlock) String() string {
 func (*Unlock) ProtoMessage() {}
 
 func (x *Unlock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[41]
+	mi := &file_ward_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3610,7 +3763,7 @@ func (x *Unlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unlock.ProtoReflect.Descriptor instead.
 func (*Unlock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{41}
+	return file_ward_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Unlock) GetIno() uint64 {
@@ -3646,7 +3799,7 @@ type ReclaimLock struct {
 
 func (x *ReclaimLock) Reset() {
 	*x = ReclaimLock{}
-	mi := &file_ward_proto_msgTypes[42]
+	mi := &file_ward_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3658,7 +3811,7 @@ func (x *ReclaimLock) String() string {
 func (*ReclaimLock) ProtoMessage() {}
 
 func (x *ReclaimLock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[42]
+	mi := &file_ward_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3671,7 +3824,7 @@ func (x *ReclaimLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReclaimLock.ProtoReflect.Descriptor instead.
 func (*ReclaimLock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{42}
+	return file_ward_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ReclaimLock) GetIno() uint64 {
@@ -3697,7 +3850,7 @@ type Reclaimed struct {
 
 func (x *Reclaimed) Reset() {
 	*x = Reclaimed{}
-	mi := &file_ward_proto_msgTypes[43]
+	mi := &file_ward_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3709,7 +3862,7 @@ func (x *Reclaimed) String() string {
 func (*Reclaimed) ProtoMessage() {}
 
 func (x *Reclaimed) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[43]
+	mi := &file_ward_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3722,7 +3875,7 @@ func (x *Reclaimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reclaimed.ProtoReflect.Descriptor instead.
 func (*Reclaimed) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{43}
+	return file_ward_proto_rawDescGZIP(), []int{45}
 }
 
 // Idents are owners by name and by id: ids asks for the ids of the names, names
@@ -3741,7 +3894,7 @@ type Idents struct {
 
 func (x *Idents) Reset() {
 	*x = Idents{}
-	mi := &file_ward_proto_msgTypes[44]
+	mi := &file_ward_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3753,7 +3906,7 @@ func (x *Idents) String() string {
 func (*Idents) ProtoMessage() {}
 
 func (x *Idents) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[44]
+	mi := &file_ward_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3766,7 +3919,7 @@ func (x *Idents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Idents.ProtoReflect.Descriptor instead.
 func (*Idents) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{44}
+	return file_ward_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Idents) GetKind() uint32 {
@@ -3799,7 +3952,7 @@ type Whoami struct {
 
 func (x *Whoami) Reset() {
 	*x = Whoami{}
-	mi := &file_ward_proto_msgTypes[45]
+	mi := &file_ward_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3811,7 +3964,7 @@ func (x *Whoami) String() string {
 func (*Whoami) ProtoMessage() {}
 
 func (x *Whoami) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[45]
+	mi := &file_ward_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3824,7 +3977,7 @@ func (x *Whoami) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Whoami.ProtoReflect.Descriptor instead.
 func (*Whoami) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{45}
+	return file_ward_proto_rawDescGZIP(), []int{47}
 }
 
 // Reply answers a Call. errno is wire errno (proto/errors.go); 0 is success,
@@ -3852,7 +4005,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_ward_proto_msgTypes[46]
+	mi := &file_ward_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3864,7 +4017,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[46]
+	mi := &file_ward_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3877,7 +4030,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{46}
+	return file_ward_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Reply) GetErrno() uint32 {
@@ -3999,7 +4152,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_ward_proto_msgTypes[47]
+	mi := &file_ward_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4011,7 +4164,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[47]
+	mi := &file_ward_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4024,7 +4177,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{47}
+	return file_ward_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Opened) GetAttr() *Attr {
@@ -4076,7 +4229,7 @@ type StatfsReply struct {
 
 func (x *StatfsReply) Reset() {
 	*x = StatfsReply{}
-	mi := &file_ward_proto_msgTypes[48]
+	mi := &file_ward_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4088,7 +4241,7 @@ func (x *StatfsReply) String() string {
 func (*StatfsReply) ProtoMessage() {}
 
 func (x *StatfsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[48]
+	mi := &file_ward_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4101,7 +4254,7 @@ func (x *StatfsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatfsReply.ProtoReflect.Descriptor instead.
 func (*StatfsReply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{48}
+	return file_ward_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *StatfsReply) GetBytes() uint64 {
@@ -4159,7 +4312,7 @@ type BlockHeader struct {
 
 func (x *BlockHeader) Reset() {
 	*x = BlockHeader{}
-	mi := &file_ward_proto_msgTypes[49]
+	mi := &file_ward_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4171,7 +4324,7 @@ func (x *BlockHeader) String() string {
 func (*BlockHeader) ProtoMessage() {}
 
 func (x *BlockHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[49]
+	mi := &file_ward_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4184,7 +4337,7 @@ func (x *BlockHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockHeader.ProtoReflect.Descriptor instead.
 func (*BlockHeader) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{49}
+	return file_ward_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *BlockHeader) GetId() uint64 {
@@ -4262,21 +4415,31 @@ var File_ward_proto protoreflect.FileDescriptor
 const file_ward_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"ward.proto\x12\twardfs.v1\"\xc4\x01\n" +
+	"ward.proto\x12\twardfs.v1\"\xee\x01\n" +
 	"\bToServer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x05hello\x18\x02 \x01(\v2\x10.wardfs.v1.HelloH\x00R\x05hello\x12%\n" +
 	"\x04call\x18\x03 \x01(\v2\x0f.wardfs.v1.CallH\x00R\x04call\x12+\n" +
 	"\x06cancel\x18\x04 \x01(\v2\x11.wardfs.v1.CancelH\x00R\x06cancel\x12\"\n" +
-	"\x03bye\x18\x05 \x01(\v2\x0e.wardfs.v1.ByeH\x00R\x03byeB\x06\n" +
-	"\x04body\"\xd3\x01\n" +
+	"\x03bye\x18\x05 \x01(\v2\x0e.wardfs.v1.ByeH\x00R\x03bye\x12(\n" +
+	"\x05renew\x18\x06 \x01(\v2\x10.wardfs.v1.RenewH\x00R\x05renewB\x06\n" +
+	"\x04body\"\x83\x02\n" +
 	"\bToClient\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
 	"\awelcome\x18\x02 \x01(\v2\x12.wardfs.v1.WelcomeH\x00R\awelcome\x12(\n" +
 	"\x05reply\x18\x03 \x01(\v2\x10.wardfs.v1.ReplyH\x00R\x05reply\x12+\n" +
 	"\x06recall\x18\x04 \x01(\v2\x11.wardfs.v1.RecallH\x00R\x06recall\x12(\n" +
-	"\x05ended\x18\x05 \x01(\v2\x10.wardfs.v1.EndedH\x00R\x05endedB\x06\n" +
-	"\x04body\"7\n" +
+	"\x05ended\x18\x05 \x01(\v2\x10.wardfs.v1.EndedH\x00R\x05ended\x12.\n" +
+	"\arenewed\x18\x06 \x01(\v2\x12.wardfs.v1.RenewedH\x00R\arenewedB\x06\n" +
+	"\x04body\"\x1d\n" +
+	"\x05Renew\x12\x14\n" +
+	"\x05proof\x18\x01 \x01(\fR\x05proof\"n\n" +
+	"\aRenewed\x12\x14\n" +
+	"\x05errno\x18\x01 \x01(\rR\x05errno\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x14\n" +
+	"\x05proof\x18\x03 \x01(\fR\x05proof\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x04 \x01(\x04R\texpiresMs\"7\n" +
 	"\x05Ended\x12\x14\n" +
 	"\x05errno\x18\x01 \x01(\rR\x05errno\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x89\x02\n" +
@@ -4291,7 +4454,7 @@ const file_ward_proto_rawDesc = "" +
 	"\arelease\x18\b \x01(\tR\arelease\x12\x12\n" +
 	"\x04path\x18\t \x01(\tR\x04path\x12 \n" +
 	"\vimpersonate\x18\n" +
-	" \x01(\tR\vimpersonate\"\xae\x03\n" +
+	" \x01(\tR\vimpersonate\"\xcd\x03\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x16\n" +
@@ -4311,7 +4474,9 @@ const file_ward_proto_rawDesc = "" +
 	"inline_max\x18\r \x01(\rR\tinlineMax\x12\x12\n" +
 	"\x04path\x18\x0e \x01(\tR\x04path\x12\x10\n" +
 	"\x03via\x18\x0f \x01(\tR\x03via\x12\x1b\n" +
-	"\tread_only\x18\x10 \x01(\bR\breadOnly\x12\x14\n" +
+	"\tread_only\x18\x10 \x01(\bR\breadOnly\x12\x1d\n" +
+	"\n" +
+	"expires_ms\x18\x15 \x01(\x04R\texpiresMs\x12\x14\n" +
 	"\x05proof\x18\x14 \x01(\fR\x05proof\"\b\n" +
 	"\x06Cancel\"\x05\n" +
 	"\x03Bye\"U\n" +
@@ -4599,136 +4764,140 @@ func file_ward_proto_rawDescGZIP() []byte {
 }
 
 var file_ward_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 50)
+var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_ward_proto_goTypes = []any{
 	(BlockHeader_Op)(0), // 0: wardfs.v1.BlockHeader.Op
 	(*ToServer)(nil),    // 1: wardfs.v1.ToServer
 	(*ToClient)(nil),    // 2: wardfs.v1.ToClient
-	(*Ended)(nil),       // 3: wardfs.v1.Ended
-	(*Hello)(nil),       // 4: wardfs.v1.Hello
-	(*Welcome)(nil),     // 5: wardfs.v1.Welcome
-	(*Cancel)(nil),      // 6: wardfs.v1.Cancel
-	(*Bye)(nil),         // 7: wardfs.v1.Bye
-	(*Recall)(nil),      // 8: wardfs.v1.Recall
-	(*Change)(nil),      // 9: wardfs.v1.Change
-	(*Cred)(nil),        // 10: wardfs.v1.Cred
-	(*Time)(nil),        // 11: wardfs.v1.Time
-	(*Attr)(nil),        // 12: wardfs.v1.Attr
-	(*Extent)(nil),      // 13: wardfs.v1.Extent
-	(*Dirent)(nil),      // 14: wardfs.v1.Dirent
-	(*Call)(nil),        // 15: wardfs.v1.Call
-	(*Lookup)(nil),      // 16: wardfs.v1.Lookup
-	(*Getattr)(nil),     // 17: wardfs.v1.Getattr
-	(*Setattr)(nil),     // 18: wardfs.v1.Setattr
-	(*Access)(nil),      // 19: wardfs.v1.Access
-	(*Readlink)(nil),    // 20: wardfs.v1.Readlink
-	(*Make)(nil),        // 21: wardfs.v1.Make
-	(*Symlink)(nil),     // 22: wardfs.v1.Symlink
-	(*Link)(nil),        // 23: wardfs.v1.Link
-	(*Remove)(nil),      // 24: wardfs.v1.Remove
-	(*Rename)(nil),      // 25: wardfs.v1.Rename
-	(*Readdir)(nil),     // 26: wardfs.v1.Readdir
-	(*Create)(nil),      // 27: wardfs.v1.Create
-	(*Open)(nil),        // 28: wardfs.v1.Open
-	(*Close)(nil),       // 29: wardfs.v1.Close
-	(*Layout)(nil),      // 30: wardfs.v1.Layout
-	(*Commit)(nil),      // 31: wardfs.v1.Commit
-	(*Inline)(nil),      // 32: wardfs.v1.Inline
-	(*Xattr)(nil),       // 33: wardfs.v1.Xattr
-	(*Statfs)(nil),      // 34: wardfs.v1.Statfs
-	(*Reclaim)(nil),     // 35: wardfs.v1.Reclaim
-	(*Allocate)(nil),    // 36: wardfs.v1.Allocate
-	(*CopyRange)(nil),   // 37: wardfs.v1.CopyRange
-	(*Tmpfile)(nil),     // 38: wardfs.v1.Tmpfile
-	(*Lock)(nil),        // 39: wardfs.v1.Lock
-	(*Getlk)(nil),       // 40: wardfs.v1.Getlk
-	(*Setlk)(nil),       // 41: wardfs.v1.Setlk
-	(*Unlock)(nil),      // 42: wardfs.v1.Unlock
-	(*ReclaimLock)(nil), // 43: wardfs.v1.ReclaimLock
-	(*Reclaimed)(nil),   // 44: wardfs.v1.Reclaimed
-	(*Idents)(nil),      // 45: wardfs.v1.Idents
-	(*Whoami)(nil),      // 46: wardfs.v1.Whoami
-	(*Reply)(nil),       // 47: wardfs.v1.Reply
-	(*Opened)(nil),      // 48: wardfs.v1.Opened
-	(*StatfsReply)(nil), // 49: wardfs.v1.StatfsReply
-	(*BlockHeader)(nil), // 50: wardfs.v1.BlockHeader
+	(*Renew)(nil),       // 3: wardfs.v1.Renew
+	(*Renewed)(nil),     // 4: wardfs.v1.Renewed
+	(*Ended)(nil),       // 5: wardfs.v1.Ended
+	(*Hello)(nil),       // 6: wardfs.v1.Hello
+	(*Welcome)(nil),     // 7: wardfs.v1.Welcome
+	(*Cancel)(nil),      // 8: wardfs.v1.Cancel
+	(*Bye)(nil),         // 9: wardfs.v1.Bye
+	(*Recall)(nil),      // 10: wardfs.v1.Recall
+	(*Change)(nil),      // 11: wardfs.v1.Change
+	(*Cred)(nil),        // 12: wardfs.v1.Cred
+	(*Time)(nil),        // 13: wardfs.v1.Time
+	(*Attr)(nil),        // 14: wardfs.v1.Attr
+	(*Extent)(nil),      // 15: wardfs.v1.Extent
+	(*Dirent)(nil),      // 16: wardfs.v1.Dirent
+	(*Call)(nil),        // 17: wardfs.v1.Call
+	(*Lookup)(nil),      // 18: wardfs.v1.Lookup
+	(*Getattr)(nil),     // 19: wardfs.v1.Getattr
+	(*Setattr)(nil),     // 20: wardfs.v1.Setattr
+	(*Access)(nil),      // 21: wardfs.v1.Access
+	(*Readlink)(nil),    // 22: wardfs.v1.Readlink
+	(*Make)(nil),        // 23: wardfs.v1.Make
+	(*Symlink)(nil),     // 24: wardfs.v1.Symlink
+	(*Link)(nil),        // 25: wardfs.v1.Link
+	(*Remove)(nil),      // 26: wardfs.v1.Remove
+	(*Rename)(nil),      // 27: wardfs.v1.Rename
+	(*Readdir)(nil),     // 28: wardfs.v1.Readdir
+	(*Create)(nil),      // 29: wardfs.v1.Create
+	(*Open)(nil),        // 30: wardfs.v1.Open
+	(*Close)(nil),       // 31: wardfs.v1.Close
+	(*Layout)(nil),      // 32: wardfs.v1.Layout
+	(*Commit)(nil),      // 33: wardfs.v1.Commit
+	(*Inline)(nil),      // 34: wardfs.v1.Inline
+	(*Xattr)(nil),       // 35: wardfs.v1.Xattr
+	(*Statfs)(nil),      // 36: wardfs.v1.Statfs
+	(*Reclaim)(nil),     // 37: wardfs.v1.Reclaim
+	(*Allocate)(nil),    // 38: wardfs.v1.Allocate
+	(*CopyRange)(nil),   // 39: wardfs.v1.CopyRange
+	(*Tmpfile)(nil),     // 40: wardfs.v1.Tmpfile
+	(*Lock)(nil),        // 41: wardfs.v1.Lock
+	(*Getlk)(nil),       // 42: wardfs.v1.Getlk
+	(*Setlk)(nil),       // 43: wardfs.v1.Setlk
+	(*Unlock)(nil),      // 44: wardfs.v1.Unlock
+	(*ReclaimLock)(nil), // 45: wardfs.v1.ReclaimLock
+	(*Reclaimed)(nil),   // 46: wardfs.v1.Reclaimed
+	(*Idents)(nil),      // 47: wardfs.v1.Idents
+	(*Whoami)(nil),      // 48: wardfs.v1.Whoami
+	(*Reply)(nil),       // 49: wardfs.v1.Reply
+	(*Opened)(nil),      // 50: wardfs.v1.Opened
+	(*StatfsReply)(nil), // 51: wardfs.v1.StatfsReply
+	(*BlockHeader)(nil), // 52: wardfs.v1.BlockHeader
 }
 var file_ward_proto_depIdxs = []int32{
-	4,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
-	15, // 1: wardfs.v1.ToServer.call:type_name -> wardfs.v1.Call
-	6,  // 2: wardfs.v1.ToServer.cancel:type_name -> wardfs.v1.Cancel
-	7,  // 3: wardfs.v1.ToServer.bye:type_name -> wardfs.v1.Bye
-	5,  // 4: wardfs.v1.ToClient.welcome:type_name -> wardfs.v1.Welcome
-	47, // 5: wardfs.v1.ToClient.reply:type_name -> wardfs.v1.Reply
-	8,  // 6: wardfs.v1.ToClient.recall:type_name -> wardfs.v1.Recall
-	3,  // 7: wardfs.v1.ToClient.ended:type_name -> wardfs.v1.Ended
-	9,  // 8: wardfs.v1.Recall.changes:type_name -> wardfs.v1.Change
-	11, // 9: wardfs.v1.Attr.atime:type_name -> wardfs.v1.Time
-	11, // 10: wardfs.v1.Attr.mtime:type_name -> wardfs.v1.Time
-	11, // 11: wardfs.v1.Attr.ctime:type_name -> wardfs.v1.Time
-	11, // 12: wardfs.v1.Attr.btime:type_name -> wardfs.v1.Time
-	12, // 13: wardfs.v1.Dirent.attr:type_name -> wardfs.v1.Attr
-	10, // 14: wardfs.v1.Call.cred:type_name -> wardfs.v1.Cred
-	16, // 15: wardfs.v1.Call.lookup:type_name -> wardfs.v1.Lookup
-	17, // 16: wardfs.v1.Call.getattr:type_name -> wardfs.v1.Getattr
-	18, // 17: wardfs.v1.Call.setattr:type_name -> wardfs.v1.Setattr
-	19, // 18: wardfs.v1.Call.access:type_name -> wardfs.v1.Access
-	20, // 19: wardfs.v1.Call.readlink:type_name -> wardfs.v1.Readlink
-	21, // 20: wardfs.v1.Call.mkdir:type_name -> wardfs.v1.Make
-	21, // 21: wardfs.v1.Call.mknod:type_name -> wardfs.v1.Make
-	22, // 22: wardfs.v1.Call.symlink:type_name -> wardfs.v1.Symlink
-	23, // 23: wardfs.v1.Call.link:type_name -> wardfs.v1.Link
-	24, // 24: wardfs.v1.Call.unlink:type_name -> wardfs.v1.Remove
-	24, // 25: wardfs.v1.Call.rmdir:type_name -> wardfs.v1.Remove
-	25, // 26: wardfs.v1.Call.rename:type_name -> wardfs.v1.Rename
-	26, // 27: wardfs.v1.Call.readdir:type_name -> wardfs.v1.Readdir
-	27, // 28: wardfs.v1.Call.create:type_name -> wardfs.v1.Create
-	28, // 29: wardfs.v1.Call.open:type_name -> wardfs.v1.Open
-	29, // 30: wardfs.v1.Call.close:type_name -> wardfs.v1.Close
-	30, // 31: wardfs.v1.Call.layout:type_name -> wardfs.v1.Layout
-	31, // 32: wardfs.v1.Call.commit:type_name -> wardfs.v1.Commit
-	33, // 33: wardfs.v1.Call.getxattr:type_name -> wardfs.v1.Xattr
-	33, // 34: wardfs.v1.Call.setxattr:type_name -> wardfs.v1.Xattr
-	33, // 35: wardfs.v1.Call.listxattr:type_name -> wardfs.v1.Xattr
-	33, // 36: wardfs.v1.Call.removexattr:type_name -> wardfs.v1.Xattr
-	34, // 37: wardfs.v1.Call.statfs:type_name -> wardfs.v1.Statfs
-	35, // 38: wardfs.v1.Call.reclaim:type_name -> wardfs.v1.Reclaim
-	36, // 39: wardfs.v1.Call.allocate:type_name -> wardfs.v1.Allocate
-	37, // 40: wardfs.v1.Call.copy_range:type_name -> wardfs.v1.CopyRange
-	38, // 41: wardfs.v1.Call.tmpfile:type_name -> wardfs.v1.Tmpfile
-	40, // 42: wardfs.v1.Call.getlk:type_name -> wardfs.v1.Getlk
-	41, // 43: wardfs.v1.Call.setlk:type_name -> wardfs.v1.Setlk
-	42, // 44: wardfs.v1.Call.unlock:type_name -> wardfs.v1.Unlock
-	43, // 45: wardfs.v1.Call.reclaim_lock:type_name -> wardfs.v1.ReclaimLock
-	44, // 46: wardfs.v1.Call.reclaimed:type_name -> wardfs.v1.Reclaimed
-	45, // 47: wardfs.v1.Call.ids:type_name -> wardfs.v1.Idents
-	45, // 48: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
-	46, // 49: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
-	11, // 50: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
-	11, // 51: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
-	13, // 52: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
-	11, // 53: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
-	32, // 54: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
-	39, // 55: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
-	39, // 56: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
-	39, // 57: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
-	12, // 58: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
-	48, // 59: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
-	14, // 60: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
-	13, // 61: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
-	49, // 62: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
-	39, // 63: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
-	12, // 64: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
-	45, // 65: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
-	10, // 66: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
-	12, // 67: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
-	13, // 68: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
-	0,  // 69: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
-	70, // [70:70] is the sub-list for method output_type
-	70, // [70:70] is the sub-list for method input_type
-	70, // [70:70] is the sub-list for extension type_name
-	70, // [70:70] is the sub-list for extension extendee
-	0,  // [0:70] is the sub-list for field type_name
+	6,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
+	17, // 1: wardfs.v1.ToServer.call:type_name -> wardfs.v1.Call
+	8,  // 2: wardfs.v1.ToServer.cancel:type_name -> wardfs.v1.Cancel
+	9,  // 3: wardfs.v1.ToServer.bye:type_name -> wardfs.v1.Bye
+	3,  // 4: wardfs.v1.ToServer.renew:type_name -> wardfs.v1.Renew
+	7,  // 5: wardfs.v1.ToClient.welcome:type_name -> wardfs.v1.Welcome
+	49, // 6: wardfs.v1.ToClient.reply:type_name -> wardfs.v1.Reply
+	10, // 7: wardfs.v1.ToClient.recall:type_name -> wardfs.v1.Recall
+	5,  // 8: wardfs.v1.ToClient.ended:type_name -> wardfs.v1.Ended
+	4,  // 9: wardfs.v1.ToClient.renewed:type_name -> wardfs.v1.Renewed
+	11, // 10: wardfs.v1.Recall.changes:type_name -> wardfs.v1.Change
+	13, // 11: wardfs.v1.Attr.atime:type_name -> wardfs.v1.Time
+	13, // 12: wardfs.v1.Attr.mtime:type_name -> wardfs.v1.Time
+	13, // 13: wardfs.v1.Attr.ctime:type_name -> wardfs.v1.Time
+	13, // 14: wardfs.v1.Attr.btime:type_name -> wardfs.v1.Time
+	14, // 15: wardfs.v1.Dirent.attr:type_name -> wardfs.v1.Attr
+	12, // 16: wardfs.v1.Call.cred:type_name -> wardfs.v1.Cred
+	18, // 17: wardfs.v1.Call.lookup:type_name -> wardfs.v1.Lookup
+	19, // 18: wardfs.v1.Call.getattr:type_name -> wardfs.v1.Getattr
+	20, // 19: wardfs.v1.Call.setattr:type_name -> wardfs.v1.Setattr
+	21, // 20: wardfs.v1.Call.access:type_name -> wardfs.v1.Access
+	22, // 21: wardfs.v1.Call.readlink:type_name -> wardfs.v1.Readlink
+	23, // 22: wardfs.v1.Call.mkdir:type_name -> wardfs.v1.Make
+	23, // 23: wardfs.v1.Call.mknod:type_name -> wardfs.v1.Make
+	24, // 24: wardfs.v1.Call.symlink:type_name -> wardfs.v1.Symlink
+	25, // 25: wardfs.v1.Call.link:type_name -> wardfs.v1.Link
+	26, // 26: wardfs.v1.Call.unlink:type_name -> wardfs.v1.Remove
+	26, // 27: wardfs.v1.Call.rmdir:type_name -> wardfs.v1.Remove
+	27, // 28: wardfs.v1.Call.rename:type_name -> wardfs.v1.Rename
+	28, // 29: wardfs.v1.Call.readdir:type_name -> wardfs.v1.Readdir
+	29, // 30: wardfs.v1.Call.create:type_name -> wardfs.v1.Create
+	30, // 31: wardfs.v1.Call.open:type_name -> wardfs.v1.Open
+	31, // 32: wardfs.v1.Call.close:type_name -> wardfs.v1.Close
+	32, // 33: wardfs.v1.Call.layout:type_name -> wardfs.v1.Layout
+	33, // 34: wardfs.v1.Call.commit:type_name -> wardfs.v1.Commit
+	35, // 35: wardfs.v1.Call.getxattr:type_name -> wardfs.v1.Xattr
+	35, // 36: wardfs.v1.Call.setxattr:type_name -> wardfs.v1.Xattr
+	35, // 37: wardfs.v1.Call.listxattr:type_name -> wardfs.v1.Xattr
+	35, // 38: wardfs.v1.Call.removexattr:type_name -> wardfs.v1.Xattr
+	36, // 39: wardfs.v1.Call.statfs:type_name -> wardfs.v1.Statfs
+	37, // 40: wardfs.v1.Call.reclaim:type_name -> wardfs.v1.Reclaim
+	38, // 41: wardfs.v1.Call.allocate:type_name -> wardfs.v1.Allocate
+	39, // 42: wardfs.v1.Call.copy_range:type_name -> wardfs.v1.CopyRange
+	40, // 43: wardfs.v1.Call.tmpfile:type_name -> wardfs.v1.Tmpfile
+	42, // 44: wardfs.v1.Call.getlk:type_name -> wardfs.v1.Getlk
+	43, // 45: wardfs.v1.Call.setlk:type_name -> wardfs.v1.Setlk
+	44, // 46: wardfs.v1.Call.unlock:type_name -> wardfs.v1.Unlock
+	45, // 47: wardfs.v1.Call.reclaim_lock:type_name -> wardfs.v1.ReclaimLock
+	46, // 48: wardfs.v1.Call.reclaimed:type_name -> wardfs.v1.Reclaimed
+	47, // 49: wardfs.v1.Call.ids:type_name -> wardfs.v1.Idents
+	47, // 50: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
+	48, // 51: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
+	13, // 52: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
+	13, // 53: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
+	15, // 54: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
+	13, // 55: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
+	34, // 56: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
+	41, // 57: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
+	41, // 58: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
+	41, // 59: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
+	14, // 60: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
+	50, // 61: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
+	16, // 62: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
+	15, // 63: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
+	51, // 64: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
+	41, // 65: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
+	14, // 66: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
+	47, // 67: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
+	12, // 68: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
+	14, // 69: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
+	15, // 70: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
+	0,  // 71: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
+	72, // [72:72] is the sub-list for method output_type
+	72, // [72:72] is the sub-list for method input_type
+	72, // [72:72] is the sub-list for extension type_name
+	72, // [72:72] is the sub-list for extension extendee
+	0,  // [0:72] is the sub-list for field type_name
 }
 
 func init() { file_ward_proto_init() }
@@ -4741,14 +4910,16 @@ func file_ward_proto_init() {
 		(*ToServer_Call)(nil),
 		(*ToServer_Cancel)(nil),
 		(*ToServer_Bye)(nil),
+		(*ToServer_Renew)(nil),
 	}
 	file_ward_proto_msgTypes[1].OneofWrappers = []any{
 		(*ToClient_Welcome)(nil),
 		(*ToClient_Reply)(nil),
 		(*ToClient_Recall)(nil),
 		(*ToClient_Ended)(nil),
+		(*ToClient_Renewed)(nil),
 	}
-	file_ward_proto_msgTypes[14].OneofWrappers = []any{
+	file_ward_proto_msgTypes[16].OneofWrappers = []any{
 		(*Call_Lookup)(nil),
 		(*Call_Getattr)(nil),
 		(*Call_Setattr)(nil),
@@ -4791,7 +4962,7 @@ func file_ward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ward_proto_rawDesc), len(file_ward_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   50,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -23,6 +23,9 @@ import (
 type Auth struct {
 	// Mechanisms are those that are accepted; none is none.
 	Mechanisms []string
+	// Verifiers are the bodies of those that need more than is here: KERBEROS,
+	// OIDC.
+	Verifiers []identity.Verifier
 	// SimpleAnywhere accepts SIMPLE from other machines too.
 	SimpleAnywhere bool
 	// Superuser is the principal that permission does not bind: who runs the
@@ -45,7 +48,7 @@ type Auth struct {
 func (a Auth) check() error {
 	for _, m := range a.Mechanisms {
 		if a.verifier(m) == nil {
-			return fmt.Errorf("server: mechanism %q is not known; there are %s and %s", m, identity.Simple, identity.X509)
+			return fmt.Errorf("server: mechanism %q is not known, or nothing is configured for it", m)
 		}
 	}
 	if len(a.Mechanisms) == 0 {
@@ -61,6 +64,11 @@ func (a Auth) verifier(mechanism string) identity.Verifier {
 	case identity.X509:
 		return x509.Verifier{}
 	}
+	for _, v := range a.Verifiers {
+		if v.Mechanism() == mechanism {
+			return v
+		}
+	}
 	return nil
 }
 
@@ -68,9 +76,10 @@ func (a Auth) verifier(mechanism string) identity.Verifier {
 type admitted struct {
 	principal identity.Principal
 	channel   identity.Channel
-	trusted   bool   // calls state their callers
-	path      string // what is mounted
-	reply     []byte // the server's own proof
+	trusted   bool      // calls state their callers
+	path      string    // what is mounted
+	reply     []byte    // the server's own proof
+	expires   time.Time // when what was proven ends; zero: it does not
 
 	cred posix.Cred  // of the first calls, unless trusted; see talk.acting
 	lent bool        // somebody acts for it, and not as a superuser
@@ -90,12 +99,12 @@ func (s *Server) admit(ctx context.Context, h *proto.Hello, rules export.Rules) 
 	if err != nil {
 		return admitted{}, err
 	}
-	shown, err := a.verifier(h.GetMechanism()).Verify(ctx, ch, h.GetProof())
+	shown, err := a.verify(ctx, ch, h.GetMechanism(), h.GetProof())
 	if err != nil {
 		return admitted{}, err
 	}
 	p := shown.Principal
-	who := admitted{principal: p, channel: ch, trusted: h.GetTrusted(), path: "/", reply: shown.Reply}
+	who := admitted{principal: p, channel: ch, trusted: h.GetTrusted(), path: "/", reply: shown.Reply, expires: shown.Expires}
 	if h.GetPath() != "" {
 		who.path = h.GetPath()
 	}
@@ -106,6 +115,10 @@ func (s *Server) admit(ctx context.Context, h *proto.Hello, rules export.Rules) 
 		return admitted{}, fmt.Errorf("%w: %w", identity.ErrRefused, err)
 	}
 	return who, nil
+}
+
+func (a Auth) verify(ctx context.Context, ch identity.Channel, mechanism string, proof []byte) (identity.Verified, error) {
+	return a.verifier(mechanism).Verify(ctx, ch, proof)
 }
 
 // channel is the TLS channel that a stream came over.

@@ -203,7 +203,7 @@ func (t *talk) opened(ctx context.Context, ns namespace.View, r *proto.Reply, o 
 			return err
 		}
 	}
-	g.Kind, g.Expires = capability.Capability, t.s.c.Now().Add(t.s.c.CapabilityLife)
+	g.Kind, g.Expires = capability.Capability, t.proven.cap(t.s.c.Now().Add(t.s.c.CapabilityLife))
 	o.Capability = t.s.ring.Seal(g)
 	r.Opened = proto.ToOpened(o)
 	r.Opened.Ticket = ticket

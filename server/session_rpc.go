@@ -50,6 +50,7 @@ type talk struct {
 	epoch    uint64
 	acts     audit.Who            // for the audit log
 	gate     atomic.Pointer[gate] // nil lets every call through as it is
+	proven   credential
 
 	ctx context.Context // of the calls: ends with the stream
 	end context.CancelFunc
@@ -79,6 +80,7 @@ func (w wire) Session(st grpc.ServerStream) error {
 		s: w.Server, st: st, ctx: ctx, end: end, calls: map[uint64]context.CancelFunc{},
 		recalls: make(chan namespace.Change, recallQueue), overrun: make(chan struct{}, 1), woken: make(chan struct{}, 1),
 		room: make(chan struct{}, slots), waits: make(chan struct{}, lockWaits), idle: make(chan struct{}),
+		proven: credential{moved: make(chan struct{}, 1)},
 	}
 	start := time.Now()
 	welcome, err := t.handshake()
@@ -135,8 +137,10 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 		return nil, err
 	}
 	bond := session.Bond{Principal: who.principal, Path: who.path, Root: root}
+	t.proven.set(who.expires)
 	w := &proto.Welcome{
-		Version: proto.Version, Boot: t.s.boot, Principal: who.principal.Name, Via: who.principal.Via, Trusted: who.trusted,
+		ExpiresMs: expiresMs(who.expires),
+		Version:   proto.Version, Boot: t.s.boot, Principal: who.principal.Name, Via: who.principal.Via, Trusted: who.trusted,
 		Proof: who.reply, InlineMax: posix.InlineMax, Slots: slots, TimeoutMs: uint64(t.s.c.SessionTimeout.Milliseconds()), Release: t.s.c.Release,
 		Path: who.path, ReadOnly: who.rule.ReadOnly,
 	}
@@ -217,6 +221,7 @@ func (t *talk) serve() error {
 	var running sync.WaitGroup
 	go func() { heard <- t.listen(&running) }()
 	running.Go(t.recall)
+	running.Go(t.lapse)
 	var err error
 	select {
 	case <-t.ctx.Done():
@@ -251,6 +256,10 @@ func (t *talk) listen(running *sync.WaitGroup) error {
 			})
 		case *proto.ToServer_Cancel:
 			t.finish(m.Id)
+		case *proto.ToServer_Renew:
+			running.Go(func() {
+				t.send(&proto.ToClient{Id: m.Id, Body: &proto.ToClient_Renewed{Renewed: t.renew(t.ctx, b.Renew)}})
+			})
 		case *proto.ToServer_Bye:
 			t.s.c.Log.Info("session ended", "session", uint64(t.sess.ID))
 			return t.s.sessions.End(context.WithoutCancel(t.ctx), t.sess.ID)

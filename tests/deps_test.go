@@ -77,7 +77,7 @@ var owners = []owner{
 	{"google.golang.org/protobuf", []string{"proto", "client", "server"}, "the wire and its two ends"},
 	{"google.golang.org/genproto", []string{"proto"}, "status details are the wire's"},
 	{"github.com/rogpeppe/go-internal", []string{"tests", "cmd"}, "testscript tells the stories of the command line"},
-	{"github.com/go-jose/go-jose", []string{"identity/oidc"}, "tokens are checked in one place"},
+	{"github.com/go-jose/go-jose", []string{"identity/oidc", "tests"}, "tokens are checked in one place"},
 	{"github.com/jcmturner", []string{"identity/kerberos"}, "a library that needs watching: parsers that panic, a replay cache that lets some through"},
 	{"github.com/pavlo-v-chernykh/keystore-go", []string{"identity/certs"}, "material of both sides is read in one place"},
 	{"software.sslmate.com/src/go-pkcs12", []string{"identity/certs"}, "material of both sides is read in one place"},

@@ -249,7 +249,7 @@ func (s *Session) Call(ctx context.Context, op string, cred posix.Cred, m *proto
 	if errors.Is(err, ErrClosed) {
 		return nil, posix.E(op, posix.EHOSTDOWN, err)
 	} else if err != nil {
-		return nil, posix.E(op, posix.EACCES, err)
+		return nil, posix.E(op, posix.ErrnoOf(err), err)
 	}
 	if st != nil {
 		st.call(c) // should it fail, the next stream sends it again

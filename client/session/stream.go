@@ -27,6 +27,9 @@ type stream struct {
 	server string
 	end    context.CancelFunc
 
+	expires time.Time           // when the server ends it, by the credential that was shown; zero: never
+	renewed chan *proto.Renewed // answers to renewals
+
 	sending sync.Mutex // gRPC allows one sender at a time
 }
 
@@ -72,7 +75,7 @@ func (s *Session) attach(ctx context.Context, attempt int) (*stream, error) {
 	late := time.AfterFunc(shakeTime, end)
 	defer late.Stop()
 	defer context.AfterFunc(ctx, end)()
-	st := &stream{server: server, end: end}
+	st := &stream{server: server, end: end, renewed: make(chan *proto.Renewed, 1)}
 	if st.st, err = conn.NewStream(streamCtx, &proto.SessionStream, proto.SessionMethod); err == nil {
 		err = s.shake(ctx, st)
 	}
@@ -86,7 +89,9 @@ func (s *Session) attach(ctx context.Context, attempt int) (*stream, error) {
 // shake does the handshake and what follows from it.
 func (s *Session) shake(ctx context.Context, st *stream) error {
 	proof, err := s.c.Prover.Prove(ctx, channel(st.st.Context()))
-	if err != nil {
+	if errors.Is(err, identity.ErrCredential) {
+		return posix.E("hello", posix.EKEYEXPIRED, err)
+	} else if err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -124,7 +129,7 @@ func (s *Session) shake(ctx context.Context, st *stream) error {
 	if err := s.understood(w); err != nil {
 		return err
 	}
-	st.epoch = w.GetEpoch()
+	st.epoch, st.expires = w.GetEpoch(), expiry(w.GetExpiresMs())
 	return s.welcome(st, w)
 }
 
@@ -302,6 +307,9 @@ func (s *Session) lost() {
 // receive delivers what comes until the stream ends.
 func (s *Session) receive(ctx context.Context, st *stream) error {
 	defer context.AfterFunc(ctx, st.end)()
+	if !st.expires.IsZero() {
+		go s.renew(st)
+	}
 	for {
 		m := new(proto.ToClient)
 		if err := st.st.RecvMsg(m); err != nil {
@@ -312,6 +320,11 @@ func (s *Session) receive(ctx context.Context, st *stream) error {
 			s.deliver(m.Id, b.Reply)
 		case *proto.ToClient_Recall:
 			s.recall(b.Recall)
+		case *proto.ToClient_Renewed:
+			select {
+			case st.renewed <- b.Renewed:
+			default: // nobody asked
+			}
 		case *proto.ToClient_Ended:
 			err := proto.Failure("session", b.Ended.GetErrno(), b.Ended.GetMessage())
 			s.c.Log.Error("the server has ended the session", "server", st.server, "err", err)
@@ -326,17 +339,17 @@ func (s *Session) receive(ctx context.Context, st *stream) error {
 // session again.
 func (s *Session) refuse(err error) {
 	var e *posix.Error
-	if !errors.As(err, &e) || e.Op != "hello" || e.Errno != posix.EACCES {
+	if !errors.As(err, &e) || e.Op != "hello" || e.Errno != posix.EACCES && e.Errno != posix.EKEYEXPIRED {
 		return
 	}
-	why := errors.New(err.Error())
+	why := posix.E("session", e.Errno, errors.New(err.Error()))
 	s.mu.Lock()
 	s.refused = why
 	failed := s.calls
 	s.calls = map[uint64]*call{}
 	s.mu.Unlock()
 	for _, c := range failed {
-		c.err = posix.E("session", posix.EACCES, why)
+		c.err = posix.E("session", e.Errno, why)
 		if c.sent && c.msg.GetSeq() != 0 {
 			c.err = posix.E("session", posix.EIO, fmt.Errorf("the session was refused, and whether this was done is unknown: %w", why))
 		}

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/credentials"
+
+	"github.com/wardfs/wardfs/identity"
 )
 
 // ErrExpired is the answer of a ticket cache whose ticket is no longer good.
-var ErrExpired = errors.New("the ticket has expired")
+var ErrExpired = fmt.Errorf("%w: the ticket has expired", identity.ErrCredential)
 
 // cachePath is the file behind the name of a ticket cache, as KRB5CCNAME has
 // it: FILE:path, a path, DIR:directory (its primary cache) or DIR::file.
@@ -52,7 +54,7 @@ func loadCache(name string, now time.Time) (*credentials.CCache, error) {
 	}
 	b, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("no ticket cache at %s: run kinit", path)
+		return nil, fmt.Errorf("%w: no ticket cache at %s: run kinit", identity.ErrCredential, path)
 	}
 	if err != nil {
 		return nil, err
@@ -71,7 +73,7 @@ func loadCache(name string, now time.Time) (*credentials.CCache, error) {
 		}
 		return c, nil
 	}
-	return nil, fmt.Errorf("%s: no ticket in it: run kinit", path)
+	return nil, fmt.Errorf("%w: %s: no ticket in it: run kinit", identity.ErrCredential, path)
 }
 
 func parseCache(b []byte) (*credentials.CCache, error) {

@@ -37,7 +37,7 @@ func (p Prover) Prove(ctx context.Context, c identity.Channel) (identity.Proof, 
 		return identity.Proof{}, err
 	}
 	if t = strings.TrimSpace(t); t == "" || len(t) > MaxToken {
-		return identity.Proof{}, fmt.Errorf("oidc: a token of %d bytes: it has 1 to %d", len(t), MaxToken)
+		return identity.Proof{}, fmt.Errorf("%w: a token of %d bytes: it has 1 to %d", identity.ErrCredential, len(t), MaxToken)
 	}
 	return identity.Proof{Bytes: []byte(t)}, nil
 }
@@ -47,7 +47,7 @@ func File(path string) Source {
 	return func(context.Context) (string, error) {
 		f, err := os.Open(path)
 		if err != nil {
-			return "", fmt.Errorf("oidc: the token: %w", err)
+			return "", fmt.Errorf("%w: the token: %w", identity.ErrCredential, err)
 		}
 		defer f.Close()
 		b, err := io.ReadAll(io.LimitReader(f, MaxToken+2))

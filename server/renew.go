@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/proto"
+)
+
+// credential is until when what a session has proven is good.
+type credential struct {
+	until atomic.Int64  // nanoseconds since the epoch; 0: without end
+	moved chan struct{} // gets a value when until has changed
+}
+
+func (c *credential) set(until time.Time) {
+	n := int64(0)
+	if !until.IsZero() {
+		n = until.UnixNano()
+	}
+	c.until.Store(n)
+	select {
+	case c.moved <- struct{}{}:
+	default:
+	}
+}
+
+// cap is t, or the credential's end if that is sooner: nothing that was given
+// on its strength outlives it.
+func (c *credential) cap(t time.Time) time.Time {
+	if n := c.until.Load(); n != 0 && n < t.UnixNano() {
+		return time.Unix(0, n)
+	}
+	return t
+}
+
+// expiresMs is t on the wire.
+func expiresMs(t time.Time) uint64 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint64(max(t.UnixMilli(), 1))
+}
+
+// lapse ends the stream when the credential has, unless it is renewed before.
+// The session is left to its time-out: its mount comes back with a new proof.
+func (t *talk) lapse() {
+	for {
+		var over <-chan time.Time
+		if n := t.proven.until.Load(); n != 0 {
+			left := time.Unix(0, n).Sub(t.s.c.Now())
+			if left <= 0 {
+				break
+			}
+			// The clock that counts is Now's, which a test or an administrator moves.
+			over = time.After(min(left, time.Minute))
+		}
+		select {
+		case <-t.ctx.Done():
+			return
+		case <-t.proven.moved:
+		case <-over:
+		}
+	}
+	t.s.c.Log.Warn("the credential of a session has expired", "session", uint64(t.sess.ID), "principal", t.who.principal.String())
+	e := new(proto.Ended)
+	e.Errno, e.Message = proto.Failed(posix.E("session", posix.EKEYEXPIRED, fmt.Errorf("the credential of %s has expired", t.who.principal)))
+	t.send(&proto.ToClient{Body: &proto.ToClient_Ended{Ended: e}})
+	t.end()
+}
+
+// renew takes another proof of the same principal.
+func (t *talk) renew(ctx context.Context, r *proto.Renew) *proto.Renewed {
+	out := new(proto.Renewed)
+	err := func() error {
+		who, err := t.s.c.Auth.verify(ctx, t.who.channel, t.who.principal.Mechanism, r.GetProof())
+		if err != nil {
+			return err
+		}
+		proven := t.who.principal.Name
+		if t.who.principal.Via != "" {
+			proven = t.who.principal.Via
+		}
+		if who.Name != proven {
+			return errors.New("the session is of " + proven + ", and the proof of " + who.Name + "; mount anew for another user")
+		}
+		t.proven.set(who.Expires)
+		out.Proof, out.ExpiresMs = who.Reply, expiresMs(who.Expires)
+		return nil
+	}()
+	if err != nil {
+		t.s.c.Log.Warn("a session was not renewed", "session", uint64(t.sess.ID), "principal", t.who.principal.String(), "err", err)
+		out.Errno, out.Message = proto.Failed(posix.E("renew", posix.EACCES, err))
+	}
+	return out
+}
