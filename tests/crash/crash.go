@@ -144,7 +144,7 @@ func do(dir string, op Op) error {
 
 // Children are the programs that the tests start; TestMain hands them on.
 func Children() map[string]func(args []string) error {
-	return map[string]func([]string) error{"crash-writer": writer}
+	return map[string]func([]string) error{"crash-writer": writer, "crash-wait": wait}
 }
 
 // writer works in the directory args[0] by the seed args[1] until something
