@@ -70,7 +70,7 @@ func (s *server) ReleaseDir(in *raw.ReleaseIn) {
 		if !ok {
 			return posix.E("releasedir", posix.EBADF, nil)
 		}
-		return s.As(d.caller.cred).Close(ctx, d.handle)
+		return posix.CloseSoon(ctx, s.As(d.caller.cred), d.handle)
 	})
 }
 

@@ -659,6 +659,7 @@ type Welcome struct {
 	Via           string                 `protobuf:"bytes,15,opt,name=via,proto3" json:"via,omitempty"`                               // who acts for principal
 	ReadOnly      bool                   `protobuf:"varint,16,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
 	ExpiresMs     uint64                 `protobuf:"varint,21,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // for how long the proof is good; 0: without end
+	Closes        bool                   `protobuf:"varint,30,opt,name=closes,proto3" json:"closes,omitempty"`                        // a Close may name several handles
 	Proof         []byte                 `protobuf:"bytes,20,opt,name=proof,proto3" json:"proof,omitempty"`                           // of the server, where the mechanism has one: KERBEROS
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -811,6 +812,13 @@ func (x *Welcome) GetExpiresMs() uint64 {
 		return x.ExpiresMs
 	}
 	return 0
+}
+
+func (x *Welcome) GetCloses() bool {
+	if x != nil {
+		return x.Closes
+	}
+	return false
 }
 
 func (x *Welcome) GetProof() []byte {
@@ -2923,6 +2931,7 @@ func (x *Open) GetFlags() uint32 {
 type Close struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
+	More          []uint64               `protobuf:"varint,2,rep,packed,name=more,proto3" json:"more,omitempty"` // as if each had a Close of its own; only if Welcome says closes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2962,6 +2971,13 @@ func (x *Close) GetHandle() uint64 {
 		return x.Handle
 	}
 	return 0
+}
+
+func (x *Close) GetMore() []uint64 {
+	if x != nil {
+		return x.More
+	}
+	return nil
 }
 
 type Layout struct {
@@ -4454,7 +4470,7 @@ const file_ward_proto_rawDesc = "" +
 	"\arelease\x18\b \x01(\tR\arelease\x12\x12\n" +
 	"\x04path\x18\t \x01(\tR\x04path\x12 \n" +
 	"\vimpersonate\x18\n" +
-	" \x01(\tR\vimpersonate\"\xcd\x03\n" +
+	" \x01(\tR\vimpersonate\"\xe5\x03\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x16\n" +
@@ -4476,7 +4492,8 @@ const file_ward_proto_rawDesc = "" +
 	"\x03via\x18\x0f \x01(\tR\x03via\x12\x1b\n" +
 	"\tread_only\x18\x10 \x01(\bR\breadOnly\x12\x1d\n" +
 	"\n" +
-	"expires_ms\x18\x15 \x01(\x04R\texpiresMs\x12\x14\n" +
+	"expires_ms\x18\x15 \x01(\x04R\texpiresMs\x12\x16\n" +
+	"\x06closes\x18\x1e \x01(\bR\x06closes\x12\x14\n" +
 	"\x05proof\x18\x14 \x01(\fR\x05proof\"\b\n" +
 	"\x06Cancel\"\x05\n" +
 	"\x03Bye\"U\n" +
@@ -4627,9 +4644,10 @@ const file_ward_proto_rawDesc = "" +
 	"\x04Open\x12\x10\n" +
 	"\x03ino\x18\x01 \x01(\x04R\x03ino\x12\x16\n" +
 	"\x06handle\x18\x02 \x01(\x04R\x06handle\x12\x14\n" +
-	"\x05flags\x18\x03 \x01(\rR\x05flags\"\x1f\n" +
+	"\x05flags\x18\x03 \x01(\rR\x05flags\"3\n" +
 	"\x05Close\x12\x16\n" +
-	"\x06handle\x18\x01 \x01(\x04R\x06handle\"J\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x12\n" +
+	"\x04more\x18\x02 \x03(\x04R\x04more\"J\n" +
 	"\x06Layout\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x10\n" +
 	"\x03off\x18\x02 \x01(\x04R\x03off\x12\x16\n" +

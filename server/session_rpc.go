@@ -30,9 +30,6 @@ const (
 	reclaimTimeout = 30 * time.Second
 	// helloTimeout is how long a fresh stream may stay silent.
 	helloTimeout = 30 * time.Second
-	// recallQueue is how many changes wait for one mount before it is told to
-	// forget everything instead.
-	recallQueue = 4096
 )
 
 // wire is the server as package proto sees it.
@@ -67,9 +64,7 @@ type talk struct {
 	older []<-chan struct{} // idle of the streams of this session that were overtaken
 	idle  chan struct{}     // closed when no call is under way any more
 
-	recalls chan namespace.Change
-	overrun chan struct{}
-	woken   chan struct{} // one of them has something
+	recalls recalls
 }
 
 // Session serves one stream: a handshake, then calls until either side ends it.
@@ -78,8 +73,8 @@ func (w wire) Session(st grpc.ServerStream) error {
 	defer end()
 	t := &talk{
 		s: w.Server, st: st, ctx: ctx, end: end, calls: map[uint64]context.CancelFunc{},
-		recalls: make(chan namespace.Change, recallQueue), overrun: make(chan struct{}, 1), woken: make(chan struct{}, 1),
-		room: make(chan struct{}, slots), waits: make(chan struct{}, lockWaits), idle: make(chan struct{}),
+		recalls: recalls{wake: make(chan struct{}, 1)},
+		room:    make(chan struct{}, slots), waits: make(chan struct{}, lockWaits), idle: make(chan struct{}),
 		proven: credential{moved: make(chan struct{}, 1)},
 	}
 	start := time.Now()
@@ -141,7 +136,7 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 	w := &proto.Welcome{
 		ExpiresMs: expiresMs(who.expires),
 		Version:   proto.Version, Boot: t.s.boot, Principal: who.principal.Name, Via: who.principal.Via, Trusted: who.trusted,
-		Proof: who.reply, InlineMax: posix.InlineMax, Slots: slots, TimeoutMs: uint64(t.s.c.SessionTimeout.Milliseconds()), Release: t.s.c.Release,
+		Proof: who.reply, InlineMax: posix.InlineMax, Closes: true, Slots: slots, TimeoutMs: uint64(t.s.c.SessionTimeout.Milliseconds()), Release: t.s.c.Release,
 		Path: who.path, ReadOnly: who.rule.ReadOnly,
 	}
 	if h.GetSession() != 0 {
@@ -312,8 +307,8 @@ func (t *talk) finish(id uint64) {
 	}
 }
 
-// send sends m after all recalls that came before it: an open that follows
-// another mount's close hears of the change first.
+// send sends what is to be recalled, and then m: whatever was changed before an
+// answer was made, the mount has been told of when it gets the answer.
 func (t *talk) send(m *proto.ToClient) error {
 	t.sending.Lock()
 	defer t.sending.Unlock()
@@ -323,34 +318,23 @@ func (t *talk) send(m *proto.ToClient) error {
 	return t.st.SendMsg(m)
 }
 
-// sendRecalls tells this mount what others have changed until now. t.sending is
-// held.
-func (t *talk) sendRecalls() error {
-	for {
-		r := new(proto.Recall)
-		select {
-		case <-t.overrun:
-			r.Everything = true
-		case c := <-t.recalls:
-			t.seen(r, c)
-			for len(r.Changes) < 256 && len(t.recalls) > 0 {
-				t.seen(r, <-t.recalls)
-			}
-			if len(r.Changes) == 0 && !r.Everything {
-				continue
-			}
-		default:
-			return nil
-		}
-		if err := t.st.SendMsg(&proto.ToClient{Body: &proto.ToClient_Recall{Recall: r}}); err != nil {
-			return err
-		}
+// answer does a call and sends its reply.
+func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call) {
+	reply := t.do(ctx, c)
+	for _, h := range c.GetClose().GetMore() {
+		t.do(ctx, &proto.Call{Cred: c.Cred, Epoch: c.Epoch, Op: &proto.Call_Close{Close: &proto.Close{Handle: h}}})
 	}
+	// A stream that is gone needs no reply: the client asks again. That it was
+	// interrupted by the end of the stream it must not even hear.
+	if t.ctx.Err() != nil && posix.ErrnoOf(proto.Failure(opName(c), reply.Errno, "")) == posix.EINTR {
+		return
+	}
+	t.send(&proto.ToClient{Id: id, Body: &proto.ToClient_Reply{Reply: reply}})
 }
 
-// answer does a call and sends its reply. A bug in a handler is that call's
+// do does a call, counted and written down. A bug in a handler is that call's
 // EIO, not the end of everybody's server.
-func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call) {
+func (t *talk) do(ctx context.Context, c *proto.Call) *proto.Reply {
 	start := time.Now()
 	op, reply := opName(c), (*proto.Reply)(nil)
 	record := t.about(op, c)
@@ -366,56 +350,11 @@ func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call) {
 	took := time.Since(start)
 	t.s.metrics.rpc(op, reply.Errno, took)
 	t.audited(record, reply, start, took)
-	// A stream that is gone needs no reply: the client asks again. That it was
-	// interrupted by the end of the stream it must not even hear.
-	if t.ctx.Err() != nil && posix.ErrnoOf(proto.Failure(op, reply.Errno, "")) == posix.EINTR {
-		return
-	}
-	t.send(&proto.ToClient{Id: id, Body: &proto.ToClient_Reply{Reply: reply}})
+	return reply
 }
 
 func failed(err error) *proto.Reply {
 	r := new(proto.Reply)
 	r.Errno, r.Message = proto.Failed(err)
 	return r
-}
-
-// recall sends recalls that no reply follows.
-func (t *talk) recall() {
-	for {
-		select {
-		case <-t.ctx.Done():
-			return
-		case <-t.woken:
-		}
-		t.sending.Lock()
-		err := t.sendRecalls()
-		t.sending.Unlock()
-		if err != nil {
-			return
-		}
-	}
-}
-
-// changed passes a change on to every mount but the one that made it.
-func (s *Server) changed(c namespace.Change) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for t := range s.talks {
-		if namespace.SessionID(t.sess.ID) == c.By {
-			continue
-		}
-		select {
-		case t.recalls <- c:
-		default:
-			select {
-			case t.overrun <- struct{}{}:
-			default:
-			}
-		}
-		select {
-		case t.woken <- struct{}{}:
-		default:
-		}
-	}
 }

@@ -14,6 +14,11 @@ type view struct {
 	c *Cache
 }
 
+var (
+	_ posix.Now  = view{}
+	_ posix.Soon = view{}
+)
+
 // lockingView is a view of a namespace that has locks.
 type lockingView struct {
 	view
@@ -71,7 +76,7 @@ func (v view) Getattr(ctx context.Context, ino posix.Ino) (posix.Attr, error) {
 	return v.GetattrNow(ctx, ino)
 }
 
-// GetattrNow is Getattr past the cache, for who has reason to doubt.
+// GetattrNow passes the cache by, for who has reason to doubt.
 func (v view) GetattrNow(ctx context.Context, ino posix.Ino) (posix.Attr, error) {
 	mark := v.c.doubts.Mark()
 	a, err := v.Namespace.Getattr(ctx, ino)
@@ -256,6 +261,9 @@ func (v view) Getxattr(ctx context.Context, ino posix.Ino, name string) ([]byte,
 	}
 	return v.Namespace.Getxattr(ctx, ino, name)
 }
+
+// CloseSoon passes it on: there is nothing to note.
+func (v view) CloseSoon(h posix.Handle) { _ = posix.CloseSoon(context.Background(), v.Namespace, h) }
 
 func (v view) Setxattr(ctx context.Context, ino posix.Ino, name string, value []byte, flags posix.XattrFlags) error {
 	err := v.Namespace.Setxattr(ctx, ino, name, value, flags)

@@ -169,7 +169,7 @@ func (i *inode) commitTail(ctx context.Context, h *Handle, all posix.Map, batch 
 		}
 		return err
 	}
-	if a, err = getattrNow(ctx, h.ns, i.ino); err != nil {
+	if a, err = posix.GetattrNow(ctx, h.ns, i.ino); err != nil {
 		return err
 	}
 	i.mu.Lock()

@@ -162,9 +162,8 @@ func (h *Handle) end(ctx context.Context) error {
 	f.mu.Lock()
 	delete(f.byID, h.id)
 	f.mu.Unlock()
-	err := h.ns.Close(ctx, h.id)
-	f.release(h.i)
-	return err
+	defer f.release(h.i)
+	return posix.CloseSoon(ctx, h.ns, h.id)
 }
 
 // leave takes the handle from those through which the file is written. What

@@ -236,7 +236,7 @@ func (i *inode) refresh(ctx context.Context, ns posix.Namespace) error {
 		return nil
 	}
 	mark := i.f.doubts.Load()
-	a, err := getattrNow(ctx, ns, i.ino)
+	a, err := posix.GetattrNow(ctx, ns, i.ino)
 	if err != nil {
 		return err
 	}
@@ -245,16 +245,6 @@ func (i *inode) refresh(ctx context.Context, ns posix.Namespace) error {
 	i.adopt(a)
 	i.sure(mark)
 	return nil
-}
-
-// getattrNow is Getattr past what the mount keeps, where it keeps something.
-func getattrNow(ctx context.Context, ns posix.Namespace, ino posix.Ino) (posix.Attr, error) {
-	if ns, ok := ns.(interface {
-		GetattrNow(context.Context, posix.Ino) (posix.Attr, error)
-	}); ok {
-		return ns.GetattrNow(ctx, ino)
-	}
-	return ns.Getattr(ctx, ino)
 }
 
 // doubt notes that the file may have changed in a way unknown here.

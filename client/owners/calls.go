@@ -43,6 +43,11 @@ func (n namespace) Getattr(ctx context.Context, ino posix.Ino) (posix.Attr, erro
 	return n.attr(ctx, "getattr", func(in posix.Namespace) (posix.Attr, error) { return in.Getattr(ctx, ino) })
 }
 
+// GetattrNow passes on what the namespace below keeps.
+func (n namespace) GetattrNow(ctx context.Context, ino posix.Ino) (posix.Attr, error) {
+	return n.attr(ctx, "getattr", func(ns posix.Namespace) (posix.Attr, error) { return posix.GetattrNow(ctx, ns, ino) })
+}
+
 func (n namespace) Access(ctx context.Context, ino posix.Ino, want posix.Perm) error {
 	in, err := n.inner(ctx, "access")
 	if err != nil {
@@ -119,6 +124,17 @@ func (n namespace) Close(ctx context.Context, h posix.Handle) error {
 		return err
 	}
 	return in.Close(ctx, h)
+}
+
+// CloseSoon closes for the caller, or if he can't be translated any more for
+// nobody: to close needs no right.
+func (n namespace) CloseSoon(h posix.Handle) {
+	ctx := context.Background()
+	ns, err := n.inner(ctx, "close")
+	if err != nil {
+		ns = n.as(posix.Cred{})
+	}
+	_ = posix.CloseSoon(ctx, ns, h)
 }
 
 func (n namespace) Commit(ctx context.Context, h posix.Handle, c posix.Commit) (posix.Attr, error) {

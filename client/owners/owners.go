@@ -38,6 +38,8 @@ type namespace struct {
 var (
 	_ posix.Namespace = namespace{}
 	_ posix.Locks     = namespace{}
+	_ posix.Now       = namespace{}
+	_ posix.Soon      = namespace{}
 )
 
 // inner is the namespace below, for the caller as the server knows it.

@@ -21,6 +21,7 @@ type Namespace struct {
 var (
 	_ posix.Namespace = Namespace{}
 	_ posix.Locks     = Namespace{}
+	_ posix.Soon      = Namespace{}
 )
 
 // As binds the session's namespace to a caller, which a session that is not
@@ -156,6 +157,9 @@ func (n Namespace) Close(ctx context.Context, h posix.Handle) error {
 	_, err := n.ask(ctx, "close", &proto.Call{Op: &proto.Call_Close{Close: &proto.Close{Handle: uint64(h)}}})
 	return err
 }
+
+// CloseSoon is Close for who does not wait.
+func (n Namespace) CloseSoon(h posix.Handle) { n.s.CloseSoon(n.cred, h) }
 
 func (n Namespace) Layout(ctx context.Context, h posix.Handle, off, length uint64) ([]posix.Extent, uint64, error) {
 	r, err := n.ask(ctx, "layout", &proto.Call{Op: &proto.Call_Layout{Layout: &proto.Layout{Handle: uint64(h), Off: off, Length: length}}})

@@ -144,6 +144,9 @@ func (s *Session) note(c *proto.Call, r *proto.Reply) {
 	case *proto.Call_Close:
 		if r.GetErrno() == 0 {
 			s.handleClosed(posix.Handle(op.Close.Handle))
+			for _, h := range op.Close.More {
+				s.handleClosed(posix.Handle(h))
+			}
 		}
 	}
 }

@@ -87,6 +87,8 @@ type Session struct {
 	id, boot uint64
 	secret   []byte
 	inline   int
+	closes   bool // one call may close several handles
+	soon     soon
 }
 
 // ticket is what reopens a handle after a restart of the server.

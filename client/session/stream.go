@@ -189,7 +189,7 @@ func (s *Session) welcome(st *stream, w *proto.Welcome) error {
 		return err
 	}
 	s.mu.Lock()
-	s.boot, s.inline, s.refused = w.GetBoot(), int(w.GetInlineMax()), nil
+	s.boot, s.inline, s.closes, s.refused = w.GetBoot(), int(w.GetInlineMax()), w.GetCloses(), nil
 	var again []*call
 	for _, c := range s.calls {
 		c.sent = true

@@ -88,3 +88,49 @@ func TestCutForgets(t *testing.T) {
 		t.Errorf("mode %o: what was changed while the mount was away", got.Mode)
 	}
 }
+
+// TestRecallComesBeforeAnswers: whoever has heard anything from the server has
+// heard of all that was changed before.
+func TestRecallComesBeforeAnswers(t *testing.T) {
+	h := newHouse(t)
+	a, b := h.believer().As(root), h.connect().As(root)
+	ctx := t.Context()
+	d, err := a.Mkdir(ctx, posix.RootIno, "d", 0o755, 0)
+	must(t, err)
+	for mode := range posix.Mode(200) {
+		_, err = b.Setattr(ctx, d.Ino, posix.SetAttr{Set: posix.SetMode, Mode: mode})
+		must(t, err)
+		_, err := a.Statfs(ctx, posix.RootIno)
+		must(t, err)
+		got, err := a.Getattr(ctx, d.Ino)
+		must(t, err)
+		if got.Mode.Perm() != mode {
+			t.Fatalf("mode %o after an answer of the server, want %o", got.Mode.Perm(), mode)
+		}
+	}
+}
+
+// TestCloseSoon closes many handles at once, and each of them.
+func TestCloseSoon(t *testing.T) {
+	h := newHouse(t)
+	m := h.connect()
+	fs := m.As(root)
+	ctx := t.Context()
+	const many = 1000
+	for i := range posix.Handle(many) {
+		_, err := fs.Open(ctx, posix.RootIno, i+1, posix.OpenRead|posix.OpenDir)
+		must(t, err)
+	}
+	if n := m.Status().Session.Handles; n != many {
+		t.Fatalf("%d handles", n)
+	}
+	for i := range posix.Handle(many) {
+		must(t, posix.CloseSoon(ctx, fs, i+1))
+	}
+	until(t, "the end of all handles", func() bool { return m.Status().Session.Handles == 0 })
+	for i := range posix.Handle(many) {
+		if _, err := fs.ReaddirBy(ctx, posix.RootIno, i+1, 0, 10, false); posix.ErrnoOf(err) != posix.EBADF {
+			t.Fatalf("handle %d: %v", i+1, err)
+		}
+	}
+}
