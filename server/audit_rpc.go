@@ -76,7 +76,7 @@ func (t *talk) about(op string, c *proto.Call) *audit.Record {
 	}
 	r.Src, r.Dst = t.subjects(c)
 	if g := t.gate.Load(); g != nil {
-		cred = g.rule.Cred(cred)
+		cred = g.cred(cred)
 		for _, ino := range []*posix.Ino{&r.Src.Ino, &r.Src.Dir, &r.Dst.Ino, &r.Dst.Dir} {
 			*ino = g.real(*ino)
 		}

@@ -15,15 +15,22 @@ import (
 // subtree, where it ends. A session for which a rule changes nothing has none.
 type gate struct {
 	rule export.Rule
+	lent bool     // whoever acts for the principal is no superuser by that
 	in   *subtree // nil: the whole tree
 }
 
-func newGate(t *talk, rule export.Rule) *gate {
-	in := newSubtree(t)
-	if rule.Plain() && in == nil {
+func newGate(t *talk, who admitted) *gate {
+	g := &gate{who.rule, who.lent, newSubtree(t)}
+	if g.rule.Plain() && !g.lent && g.in == nil {
 		return nil
 	}
-	return &gate{rule, in}
+	return g
+}
+
+// cred is whom a call acts as.
+func (g *gate) cred(c posix.Cred) posix.Cred {
+	c.Super = c.Super && !g.lent
+	return g.rule.Cred(c)
 }
 
 // enter makes of a call what the tree is asked, or refuses it.

@@ -39,7 +39,7 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 	}
 	g := t.gate.Load()
 	if g != nil {
-		cred = g.rule.Cred(cred)
+		cred = g.cred(cred)
 		if err := g.enter(ctx, c); err != nil {
 			return failed(posix.E(op, posix.ErrnoOf(err), err))
 		}

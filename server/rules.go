@@ -143,21 +143,20 @@ func (s *Server) SetRules(ctx context.Context, r export.Rules) int {
 	return int(ended.Load())
 }
 
-// judge asks the rules in force about a session that is up. At its beginning
-// they mostly are those that the handshake asked.
+// judge asks the rules in force about a session that is up, unless they are
+// those that were asked last.
 func (t *talk) judge(ctx context.Context) error {
 	t.judging.Lock()
 	defer t.judging.Unlock()
-	for {
-		rules, who := t.s.rules.Load(), t.who
+	for rules := t.s.rules.Load(); rules != t.judged; rules = t.s.rules.Load() {
+		who := t.who
 		if err := t.s.judge(ctx, *rules, &who); err != nil {
 			return err
 		}
-		t.gate.Store(newGate(t, who.rule))
-		if t.s.rules.Load() == rules {
-			return nil
-		}
+		t.gate.Store(newGate(t, who))
+		t.judged = rules
 	}
+	return nil
 }
 
 // expel ends a session that has lost its right, and what its capabilities open.

@@ -14,6 +14,7 @@ import (
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 	"github.com/wardfs/wardfs/server/audit"
+	"github.com/wardfs/wardfs/server/export"
 	"github.com/wardfs/wardfs/server/namespace"
 	"github.com/wardfs/wardfs/server/session"
 )
@@ -53,7 +54,9 @@ type talk struct {
 	end context.CancelFunc
 
 	sending sync.Mutex // gRPC allows one sender at a time
-	judging sync.Mutex // see judge
+
+	judging sync.Mutex
+	judged  *export.Rules // those that let the session in, under judging
 
 	mu    sync.Mutex
 	calls map[uint64]context.CancelFunc
@@ -121,7 +124,8 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 	if h == nil {
 		return nil, posix.E("hello", posix.EPROTO, errors.New("the first message is no hello"))
 	}
-	who, err := t.s.admit(t.st.Context(), h, *t.s.rules.Load())
+	t.judged = t.s.rules.Load()
+	who, err := t.s.admit(t.st.Context(), h, *t.judged)
 	if err != nil {
 		return nil, posix.E("hello", posix.EACCES, err)
 	}
@@ -151,7 +155,7 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 		}
 		w.Secret = secret[:]
 	}
-	t.gate.Store(newGate(t, who.rule))
+	t.gate.Store(newGate(t, who))
 	w.Session, w.Epoch = uint64(t.sess.ID), t.epoch
 	return w, nil
 }

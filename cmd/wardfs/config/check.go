@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -38,6 +39,12 @@ func (c *Config) Warnings() []string {
 			who = "nobody may mount, for that takes the superuser and X509, which auth.mechanisms lacks"
 		}
 		all = append(all, "exports is not set: "+who)
+	}
+	for i, e := range c.Exports {
+		simple := slices.Contains(c.Auth.Mechanisms, "SIMPLE") && (len(e.Mechanisms) == 0 || slices.Contains(e.Mechanisms, "SIMPLE"))
+		if simple && e.Squash == "none" {
+			all = append(all, fmt.Sprintf("%s: a rule of exports with squash: none takes SIMPLE: whoever states the name root owns what root owns", c.from[fmt.Sprintf("exports[%d].", i)]))
+		}
 	}
 	if c.Auth.SimpleAnywhere && slices.Contains(c.Auth.Mechanisms, "SIMPLE") && !Loopback(c.Listen) {
 		all = append(all, "auth.simple_anywhere: whoever reaches "+c.Listen+" can be any user that exports admits")

@@ -208,6 +208,14 @@ func TestSimpleAnywhereIsAllowedLoudly(t *testing.T) {
 	}
 }
 
+func TestSimpleRootIsAllowedLoudly(t *testing.T) {
+	c, err := read(t, tlsOK+"exports:\n  - {path: /, who: '*', squash: none}\n  - {path: /a, who: '*'}\n  - {path: /b, who: '*', squash: none, mechanisms: X509}\n"+
+		"auth: {mechanisms: [SIMPLE, X509]}\n")
+	if err != nil || len(c.Warnings()) != 1 || !strings.HasPrefix(c.Warnings()[0], "f.yaml:5: a rule of exports") {
+		t.Errorf("got %v, %q", err, c.Warnings())
+	}
+}
+
 func TestOrderOfSources(t *testing.T) {
 	c := Default()
 	if err := c.Read("f", strings.NewReader("dir: /file\nlog: {level: warn}\nlisten: a:1\n")); err != nil {
