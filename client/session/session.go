@@ -250,8 +250,8 @@ func (s *Session) Call(ctx context.Context, op string, cred posix.Cred, m *proto
 	c, st, err := s.begin(m)
 	if errors.Is(err, ErrClosed) {
 		return nil, posix.E(op, posix.EHOSTDOWN, err)
-	} else if err != nil {
-		return nil, posix.E(op, posix.ErrnoOf(err), err)
+	} else if e := (*posix.Error)(nil); errors.As(err, &e) {
+		return nil, posix.E(op, e.Errno, e.Err)
 	}
 	if st != nil {
 		st.call(c) // should it fail, the next stream sends it again

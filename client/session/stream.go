@@ -342,16 +342,17 @@ func (s *Session) refuse(err error) {
 	if !errors.As(err, &e) || e.Op != "hello" || e.Errno != posix.EACCES && e.Errno != posix.EKEYEXPIRED {
 		return
 	}
-	why := posix.E("session", e.Errno, errors.New(err.Error()))
+	cause := errors.New(err.Error())
+	why := posix.E("session", e.Errno, cause)
 	s.mu.Lock()
 	s.refused = why
 	failed := s.calls
 	s.calls = map[uint64]*call{}
 	s.mu.Unlock()
 	for _, c := range failed {
-		c.err = posix.E("session", e.Errno, why)
+		c.err = why
 		if c.sent && c.msg.GetSeq() != 0 {
-			c.err = posix.E("session", posix.EIO, fmt.Errorf("the session was refused, and whether this was done is unknown: %w", why))
+			c.err = posix.E("session", posix.EIO, fmt.Errorf("the session was refused, and whether this was done is unknown: %w", cause))
 		}
 		close(c.done)
 	}
