@@ -141,6 +141,13 @@ install_test() {
 	need setfattr attr
 	need setfacl acl
 	need diff diffutils
+	need fio fio
+	if ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then
+		# Its own cluster is not wanted: nothing may start by itself.
+		[ -e /etc/postgresql-common/createcluster.conf ] ||
+			{ as_root mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null; }
+		missing="$missing postgresql"
+	fi
 	need kinit krb5-user
 	need kadmin.local krb5-admin-server
 	need krb5kdc krb5-kdc

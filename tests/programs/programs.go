@@ -1,6 +1,6 @@
 // Package programs runs the programs that people run over a directory: git,
-// tar, rsync, sqlite3, the Go compiler, cp, a C compiler, an editor's save. It
-// asks of each what its user would ask: is everything there, and is it right.
+// tar, rsync, sqlite3, the Go compiler, cp, a C compiler, an editor's save, fio,
+// PostgreSQL. It asks of each what its user would ask: is everything there, and is it right.
 //
 // Like the POSIX suite it runs on a mount and on the machine's own disk.
 package programs
@@ -27,7 +27,7 @@ type Program struct {
 var (
 	Quick = []Program{
 		{"git", gitStory}, {"tar", tarStory}, {"rsync", rsyncStory}, {"cp", cpStory}, {"acl", aclStory}, {"sqlite", sqliteStory},
-		{"sqlite-killed", sqliteKilled}, {"cc", ccStory}, {"editor", editorStory}, {"shell", shellStory},
+		{"sqlite-killed", sqliteKilled}, {"cc", ccStory}, {"editor", editorStory}, {"shell", shellStory}, {"fio", fioStory},
 	}
 	All = append([]Program{{"git-large", gitLarge}, {"go", goStory}}, Quick...)
 )

@@ -12,3 +12,8 @@ func TestMain(m *testing.M) { harness.Main(m, nil) }
 func TestLocal(t *testing.T) { Run(t, harness.LocalDir(t), Quick) }
 
 func TestMount(t *testing.T) { Run(t, harness.Start(t).Mount(), All) }
+
+func TestPostgres(t *testing.T) {
+	w := harness.Start(t)
+	Postgres(t, w.Mount())
+}
