@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
@@ -74,18 +75,42 @@ func (t *talk) checkOwners(ctx context.Context, cred posix.Cred, c *proto.Call) 
 			return err
 		}
 	}
-	op, ok := c.Op.(*proto.Call_Setattr)
-	if !ok {
-		return nil
-	}
-	set := posix.SetMask(op.Setattr.GetSet())
-	if set&posix.SetOwner != 0 {
-		if err := t.checkOwner(ctx, idmap.User, op.Setattr.GetUid()); err != nil {
-			return err
+	switch op := c.Op.(type) {
+	case *proto.Call_Setattr:
+		set := posix.SetMask(op.Setattr.GetSet())
+		if set&posix.SetOwner != 0 {
+			if err := t.checkOwner(ctx, idmap.User, op.Setattr.GetUid()); err != nil {
+				return err
+			}
+		}
+		if set&posix.SetGroup != 0 {
+			return t.checkOwner(ctx, idmap.Group, op.Setattr.GetGid())
+		}
+	case *proto.Call_Setxattr:
+		if name := string(op.Setxattr.GetName()); name == acl.XattrAccess || name == acl.XattrDefault {
+			return t.checkACL(ctx, op.Setxattr.GetValue())
 		}
 	}
-	if set&posix.SetGroup != 0 {
-		return t.checkOwner(ctx, idmap.Group, op.Setattr.GetGid())
+	return nil
+}
+
+// checkACL is checkOwner of all whom an ACL names. What is no ACL the tree
+// refuses.
+func (t *talk) checkACL(ctx context.Context, value []byte) error {
+	list, err := acl.DecodeXattr(value)
+	if err != nil {
+		return nil
+	}
+	for _, e := range list {
+		switch e.Tag {
+		case acl.User:
+			err = t.checkOwner(ctx, idmap.User, e.ID)
+		case acl.Group:
+			err = t.checkOwner(ctx, idmap.Group, e.ID)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -96,10 +96,15 @@ func TestNobodysID(t *testing.T) {
 			t.Errorf("a caller %+v: %v", c, err)
 		}
 	}
+	named := acl.EncodeXattr(acl.ACL{{Tag: acl.UserObj, Perm: 7}, {Tag: acl.User, Perm: 7, ID: nobodys}, {Tag: acl.GroupObj}, {Tag: acl.Mask, Perm: 7}, {Tag: acl.Other}})
+	if err := m.As(root).Setxattr(t.Context(), posix.RootIno, acl.XattrAccess, named, 0); posix.ErrnoOf(err) != posix.EINVAL {
+		t.Errorf("an ACL for an id without a name: %v", err)
+	}
 	_, err := m.Table().IDs(t.Context(), idmap.User, []string{"a", "b", "c", "d", "e", "f"})
 	must(t, err)
 	_, err = m.As(root).Setattr(t.Context(), posix.RootIno, posix.SetAttr{Set: posix.SetOwner, UID: nobodys})
 	must(t, err)
+	must(t, m.As(root).Setxattr(t.Context(), posix.RootIno, acl.XattrAccess, named, 0))
 }
 
 func TestWhoami(t *testing.T) {
