@@ -196,7 +196,7 @@ func (t *talk) opened(ctx context.Context, ns namespace.View, r *proto.Reply, o 
 	}
 	g.Kind = capability.Ticket
 	ticket := t.s.ring.Seal(g)
-	if o.Attr.Mode.IsReg() {
+	if o.Attr.Mode.IsReg() && o.Attr.Size > 0 { // an empty file has none
 		// Asked after the layout was read, so that it covers what that names,
 		// unless the file was cut since: then EACCES makes the client ask anew.
 		if g.Origins, err = t.s.tree.Origins(ctx, o.Attr.Ino); err != nil {

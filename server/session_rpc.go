@@ -66,6 +66,7 @@ type talk struct {
 	waits chan struct{}     // of calls that may wait for others; see mayWait
 	older []<-chan struct{} // idle of the streams of this session that were overtaken
 	idle  chan struct{}     // closed when no call is under way any more
+	hands *hands
 
 	recalls recalls
 }
@@ -78,7 +79,7 @@ func (w wire) Session(st grpc.ServerStream) error {
 		s: w.Server, st: st, ctx: ctx, end: end, calls: map[uint64]context.CancelFunc{},
 		recalls: recalls{wake: make(chan struct{}, 1)},
 		room:    make(chan struct{}, slots), waits: make(chan struct{}, lockWaits), idle: make(chan struct{}),
-		proven: credential{moved: make(chan struct{}, 1)},
+		proven: credential{moved: make(chan struct{}, 1)}, hands: newHands(),
 	}
 	start := time.Now()
 	welcome, err := t.handshake()
@@ -294,7 +295,7 @@ func (t *talk) begin(id uint64, running *sync.WaitGroup, f func(context.Context)
 		return
 	}
 	t.calls[id] = cancel
-	running.Go(func() {
+	t.hands.do(running, t.ctx.Done(), func() {
 		defer t.finish(id)
 		f(ctx)
 	})

@@ -119,6 +119,7 @@ type Files struct {
 	cancel context.CancelFunc
 	wake   chan struct{} // memory is short
 	work   sync.WaitGroup
+	hands  *hands
 
 	mu      sync.Mutex
 	shut    bool
@@ -139,7 +140,7 @@ func New(c Config) *Files {
 		age: c.Age, readAhead: uint64(c.ReadAhead), now: c.Now, log: c.Log, rand: c.Rand, inlineMax: c.Inline, moved: c.Moved,
 		inodes: map[posix.Ino]*inode{}, byID: map[posix.Handle]*Handle{}, dirty: map[*inode]time.Time{}, bad: map[posix.BlockID]bool{},
 		wake: make(chan struct{}, 1), small: make(gate, maxSmall), ahead: make(gate, maxAhead),
-		rounds: make(gate, maxRounds),
+		rounds: make(gate, maxRounds), hands: newHands(),
 	}
 	memory, uploads := c.Memory, c.Uploads
 	defaultTo(&memory, 256<<20)
@@ -190,11 +191,7 @@ func (f *Files) spawn(fn func()) bool {
 	if f.shut {
 		return false
 	}
-	f.work.Add(1)
-	go func() {
-		defer f.work.Done()
-		fn()
-	}()
+	f.hands.do(&f.work, f.ctx.Done(), fn)
 	return true
 }
 
