@@ -24,7 +24,7 @@ version := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 CGO ?= $(shell command -v gcc >/dev/null && [ -e /usr/include/stdlib.h ] && echo 1 || echo 0)
 
 # The tests that run the built binary.
-system = harness owners posix coherence shared acl scale programs crash refusals bench/wardbench
+system = harness owners posix coherence shared acl identity scale programs crash refusals bench/wardbench
 space := $(subst ,, )
 
 .PHONY: help run test check lint unit system build bench fuzz install clean setup-go setup-run setup-test

@@ -88,10 +88,11 @@ func (m *mounting) useDev() error {
 	if o.CA == "" {
 		o.CA = tlsFile(dir, "ca.pem")
 	}
-	if o.Cert == "" && o.Mechanism != "SIMPLE" {
+	own := o.Mechanism == "" || o.Mechanism == "X509" // else who mounts has something to show
+	if own && !o.HasCert() {
 		o.Cert, o.Key = tlsFile(dir, "client.pem"), tlsFile(dir, "client.key")
 	}
-	if o.Identity == "" && o.Mechanism != "SIMPLE" {
+	if own && o.Identity == "" {
 		o.Identity = "trusted"
 	}
 	return nil

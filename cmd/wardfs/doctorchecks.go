@@ -275,7 +275,7 @@ func checkFolder(dir string) finding {
 // checkServers checks the way to each server, as a mount would go it.
 func checkServers(ctx context.Context, m mounting) (all []finding) {
 	o := m.options
-	store, err := certs.Load(certs.Config{Cert: o.Cert, Key: o.Key, CA: o.CA, ServerName: o.ServerName})
+	store, err := loadMaterial(o, nil)
 	all = append(all, checkMaterial(store, err))
 	if err != nil {
 		return all

@@ -278,7 +278,7 @@ func (t *tree) connect(ctx context.Context, r *reach, m mounting) error {
 	if err != nil {
 		return err
 	}
-	cc, err := up.clientConfig()
+	cc, err := up.clientConfig(r.e)
 	if err != nil {
 		return err
 	}

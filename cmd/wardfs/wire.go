@@ -142,9 +142,13 @@ func (b *backend) serverConfig() (server.Config, error) {
 	if err != nil {
 		return server.Config{}, err
 	}
+	checks, err := verifiers(c, b.log)
+	if err != nil {
+		return server.Config{}, err
+	}
 	sc := server.Config{
 		Engine: b.engine, Blocks: b.blocks, TLS: b.certs.Server(),
-		Auth: server.Auth{Mechanisms: c.Auth.Mechanisms, SimpleAnywhere: c.Auth.SimpleAnywhere,
+		Auth: server.Auth{Mechanisms: c.Auth.Mechanisms, Verifiers: checks, SimpleAnywhere: c.Auth.SimpleAnywhere,
 			Superuser: b.super, Supergroup: c.Auth.Supergroup, Groups: source, Recheck: b.recheck()},
 		Rules:     c.Rules(b.super),
 		KeepAlive: c.Session.KeepAlive, SessionTimeout: c.Session.Timeout, Grace: c.Session.Grace,
@@ -207,10 +211,11 @@ func listenOr(addr string, free bool) (net.Listener, error) {
 
 // loadCerts loads a server's material; log may be nil.
 func loadCerts(c *config.Config, log *slog.Logger) (*certs.Store, error) {
-	return certs.Load(certs.Config{
-		Cert: c.TLS.Cert, Key: c.TLS.Key, CA: c.TLS.CA, Log: log,
-		ClientAuth: map[string]certs.ClientAuth{"require": certs.RequireCert, "request": certs.RequestCert, "none": certs.IgnoreCert}[c.TLS.ClientAuth],
-	})
+	cc, err := certsConfig(c, log)
+	if err != nil {
+		return nil, err
+	}
+	return certs.Load(cc)
 }
 
 // userName is the name of who runs this process.

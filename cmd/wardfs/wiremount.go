@@ -64,7 +64,7 @@ func openMount(ctx context.Context, e *env, m mounting) (*mount, error) {
 	if err != nil {
 		return nil, err
 	}
-	cc, err := up.clientConfig()
+	cc, err := up.clientConfig(e)
 	if err != nil {
 		return nil, err
 	}
@@ -119,9 +119,9 @@ func (m *mount) giveUp() {
 	}
 }
 
-func (m *mount) clientConfig() (client.Config, error) {
+func (m *mount) clientConfig(e *env) (client.Config, error) {
 	o := m.options
-	store, err := certs.Load(certs.Config{Cert: o.Cert, Key: o.Key, CA: o.CA, ServerName: o.ServerName, Log: m.log})
+	store, err := loadMaterial(o, m.log)
 	if err != nil {
 		return client.Config{}, err
 	}
@@ -140,9 +140,12 @@ func (m *mount) clientConfig() (client.Config, error) {
 	}
 	if c.Mechanism == "" {
 		c.Mechanism = identity.Simple
-		if o.Cert != "" {
+		if o.HasCert() {
 			c.Mechanism = identity.X509
 		}
+	}
+	if c.Prover, err = prover(e, o, m.spec.Servers[0]); err != nil {
+		return c, err
 	}
 	if c.User == "" && c.Mechanism == identity.Simple {
 		c.User, err = userName()

@@ -58,6 +58,11 @@ func File(path string) Source {
 	}
 }
 
+// Fixed is one token, as an environment variable has it.
+func Fixed(token string) Source {
+	return func(context.Context) (string, error) { return token, nil }
+}
+
 // execTimeout is how long a plugin may take: it may ask the user something.
 const execTimeout = 2 * time.Minute
 

@@ -21,6 +21,7 @@ func (c *Config) Check() error {
 		c.checkRoles(),
 		c.checkTLS(),
 		c.checkAuth(),
+		c.checkMechanisms(),
 		c.checkExports(),
 		c.checkGroups(),
 		c.checkSession(),
@@ -91,16 +92,13 @@ func (c *Config) checkRoles() error {
 
 func (c *Config) checkTLS() error {
 	t := &c.TLS
+	if err := c.checkMaterial(); err != nil {
+		return err
+	}
 	switch {
-	case t.Cert == "" || t.Key == "":
-		key := "tls.cert"
-		if t.Cert != "" {
-			key = "tls.key"
-		}
-		return c.wrong(key, "name the files of the server's certificate and key; `wardfs dev` makes its own", "%s is not set, and a server always speaks TLS", key)
-	case t.ClientAuth == "require" && t.CA == "":
+	case t.ClientAuth == "require" && !c.trusts():
 		return c.wrong("tls.client_auth", "set tls.ca", "tls.client_auth: require needs the authority of the clients")
-	case c.Metrics.Listen != "" && t.CA == "":
+	case c.Metrics.Listen != "" && !c.trusts():
 		return c.wrong("metrics.listen", `set tls.ca, or metrics.listen: ""`, "metrics.listen needs tls.ca, for who reads metrics shows a certificate")
 	}
 	return nil
@@ -110,10 +108,10 @@ func (c *Config) checkAuth() error {
 	m := c.Auth.Mechanisms
 	switch {
 	case len(m) == 0:
-		return c.wrong("auth.mechanisms", "write SIMPLE, X509 or both", "auth.mechanisms is empty, so that nobody could come in")
+		return c.wrong("auth.mechanisms", "write SIMPLE, X509, KERBEROS or OIDC", "auth.mechanisms is empty, so that nobody could come in")
 	case slices.Contains(m, "X509") && c.TLS.ClientAuth == "none":
 		return c.wrong("tls.client_auth", "write require or request", "auth.mechanisms has X509, but tls.client_auth is none")
-	case slices.Contains(m, "X509") && c.TLS.CA == "":
+	case slices.Contains(m, "X509") && !c.trusts():
 		return c.wrong("auth.mechanisms", "set tls.ca", "auth.mechanisms has X509, but there is no tls.ca to check certificates by")
 	case slices.Contains(m, "SIMPLE") && !Loopback(c.Listen) && !c.Auth.SimpleAnywhere:
 		return c.wrong("listen", "take X509, listen on 127.0.0.1, or set auth.simple_anywhere: true if everyone who reaches the port is trusted",

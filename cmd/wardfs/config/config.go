@@ -25,16 +25,30 @@ type Config struct {
 	Roles  []string `key:"roles" default:"namespace,chunk" choice:"namespace chunk" doc:"What the server does: names and attributes, the bytes of files, or both. This version needs both in one server."`
 
 	TLS struct {
-		Cert       string `key:"cert" doc:"PEM file with the server's certificate, those of intermediate authorities after it. Read again when it changes."`
-		Key        string `key:"key" doc:"PEM file with its key, without a passphrase, readable by the server alone."`
-		CA         string `key:"ca" doc:"PEM file with the authorities whose certificates clients may show. Read again when it changes."`
+		Cert               string   `key:"cert" doc:"PEM file with the server's certificate, those of intermediate authorities after it. Read again when it changes."`
+		Key                string   `key:"key" doc:"PEM file with its key, without a passphrase, readable by the server alone."`
+		CA                 string   `key:"ca" doc:"PEM file with the authorities whose certificates clients may show. Read again when it changes."`
+		KeyPassword        string   `key:"key_password_file" doc:"File with the passphrase of tls.key, or of the key in tls.keystore if that is not the keystore's."`
+		Keystore           string   `key:"keystore" doc:"JKS or PKCS#12 file with certificate and key, instead of tls.cert and tls.key."`
+		KeystorePassword   string   `key:"keystore_password_file" doc:"File with its password."`
+		Alias              string   `key:"alias" doc:"Which key of the keystore. Needed where it has several."`
+		Dir                string   `key:"dir" doc:"Directory of pairs NAME.key and NAME.crt, instead: the first name is shown, all certificates are trusted."`
+		Truststore         string   `key:"truststore" doc:"JKS or PKCS#12 file with the authorities, instead of tls.ca."`
+		TruststorePassword string   `key:"truststore_password_file" doc:"File with its password."`
+		MinVersion         string   `key:"min_version" default:"TLSv1.3" choice:"TLSv1.2 TLSv1.3" doc:"The least version of TLS that is spoken."`
+		MaxVersion         string   `key:"max_version" default:"TLSv1.3" choice:"TLSv1.2 TLSv1.3" doc:"The highest."`
+		Ciphers            []string `key:"ciphers" doc:"Cipher suites of TLS 1.2 by their IANA names. Empty: Go's choice. Those of TLS 1.3 can't be chosen."`
+		Pins               []string `key:"pins" doc:"Fingerprints, SHA-256 or SHA-1, of which a client's certificate or its authority must have one."`
+
 		ClientAuth string `key:"client_auth" default:"request" choice:"require request none" doc:"Whether a client must show a certificate (require), may show one (request), or is not asked. One that is shown must be good."`
 	} `key:"tls"`
 
 	Auth struct {
-		Mechanisms     []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate."`
-		Superuser      string   `key:"superuser" doc:"The principal whom permissions do not bind, if it comes by X509. Empty: the user who runs the server."`
+		Mechanisms     []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509 KERBEROS OIDC" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate; KERBEROS a ticket; OIDC a signed token."`
+		Superuser      string   `key:"superuser" doc:"The principal whom permissions do not bind, if it has proven its name: by anything but SIMPLE. Empty: the user who runs the server."`
 		Supergroup     string   `key:"supergroup" default:"supergroup" doc:"The group whose members permissions do not bind either, if they have proven their names. Empty: none."`
+		Kerberos       Kerberos `key:"kerberos"`
+		OIDC           OIDC     `key:"oidc"`
 		SimpleAnywhere bool     `key:"simple_anywhere" default:"false" doc:"Accept SIMPLE on other addresses than loopback too. Whoever reaches the port can then be anyone."`
 	} `key:"auth"`
 

@@ -29,7 +29,17 @@ type Options struct {
 
 	// Who we are, and whom we trust.
 	CA, Cert, Key, ServerName string
-	Mechanism                 string // SIMPLE or X509; empty: X509 if there is a certificate
+	KeyPassword               string // files with passwords
+	Keystore, Alias           string
+	KeystorePassword          string
+	Truststore                string
+	TruststorePassword        string
+	TLSDir                    string // pairs NAME.key, NAME.crt
+	Pins                      []string
+	Mechanism                 string // SIMPLE, X509, KERBEROS or OIDC; empty: X509 if there is a certificate
+	Principal, Keytab, CCache string // of KERBEROS
+	SPN, Krb5Conf             string
+	Token, TokenExec          string // of OIDC
 	User                      string // the name that SIMPLE states
 	Identity                  string // mount, trusted or impersonate; empty: mount, for dev:DIR trusted
 	Impersonate               string // the user to act for, with identity=impersonate
@@ -47,6 +57,9 @@ type Options struct {
 	Debug    bool
 	NoFail   bool
 }
+
+// HasCert reports whether there is a certificate to show.
+func (o *Options) HasCert() bool { return o.Cert != "" || o.Keystore != "" || o.TLSDir != "" }
 
 // Choice is yes, no or unsaid.
 type Choice int
@@ -166,10 +179,20 @@ func (o *Options) check() error {
 	switch {
 	case (o.Cert == "") != (o.Key == ""):
 		return &Error{"mount options cert= and key= belong together", "give both, or neither"}
-	case o.Mechanism == "X509" && o.Cert == "":
+	case o.Mechanism == "X509" && !o.HasCert():
 		return &Error{"mount option mechanism=X509 needs a certificate", "give cert=FILE,key=FILE"}
 	case o.User != "" && o.Mechanism == "X509":
 		return &Error{"mount option user= is for mechanism=SIMPLE; with X509 the certificate says who it is", "leave one of them out"}
+	case o.User != "" && (o.Mechanism == "KERBEROS" || o.Mechanism == "OIDC"):
+		return &Error{"mount option user= is for mechanism=SIMPLE; a ticket or a token says by itself who it is", "leave user= out; principal=USER@REALM chooses a ticket"}
+	case o.Mechanism != "KERBEROS" && (o.Principal != "" || o.Keytab != "" || o.CCache != "" || o.SPN != "" || o.Krb5Conf != ""):
+		return &Error{"mount options principal=, keytab=, ccache=, spn= and krb5_conf= are for mechanism=KERBEROS", "give mechanism=KERBEROS"}
+	case o.Keytab != "" && o.CCache != "":
+		return &Error{"mount options keytab= and ccache= both say where the ticket comes from", "leave one of them out"}
+	case o.Mechanism != "OIDC" && (o.Token != "" || o.TokenExec != ""):
+		return &Error{"mount options token= and token_exec= are for mechanism=OIDC", "give mechanism=OIDC"}
+	case o.Token != "" && o.TokenExec != "":
+		return &Error{"mount options token= and token_exec= both say where the token comes from", "leave one of them out"}
 	case o.User != "" && o.Cert != "" && o.Mechanism == "":
 		return &Error{"mount options user= and cert= both say who it is", "leave user= out, or give mechanism=SIMPLE"}
 	case o.Idmap == "off" && (o.Domain != "" || o.Nobody):

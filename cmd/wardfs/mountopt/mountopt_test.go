@@ -55,7 +55,7 @@ func TestRefusedOptions(t *testing.T) {
 		"ca=":                               {"is empty", "ca=FILE"},
 		"ro=1":                              {`"ro" takes no value`, "write ro"},
 		"identity=me":                       {`"me" is not known`, "identity=mount|trusted"},
-		"mechanism=KERBEROS":                {`"KERBEROS" is not known`, "SIMPLE|X509"},
+		"mechanism=KERBEROSS":               {`"KERBEROSS" is not known`, "SIMPLE|X509|KERBEROS|OIDC"},
 		"user=a b":                          {"is no name", ""},
 		"timeo=x":                           {"is no duration", "60s"},
 		"timeo=1":                           {"less than a second", ""},

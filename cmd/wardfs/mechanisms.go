@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wardfs/wardfs/cmd/wardfs/config"
+	"github.com/wardfs/wardfs/cmd/wardfs/mountopt"
+	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/identity/kerberos"
+	"github.com/wardfs/wardfs/identity/oidc"
+)
+
+// This file puts together what proves and what checks an identity: which
+// package, from which options and keys.
+
+// secretFile reads a password from a file, without its line's end. "" is none.
+func secretFile(path string) certs.Secret {
+	if path == "" {
+		return nil
+	}
+	return func() ([]byte, error) {
+		b, err := os.ReadFile(path)
+		return bytes.TrimRight(b, "\r\n"), err
+	}
+}
+
+func pins(list []string) (all []certs.Pin, err error) {
+	for _, s := range list {
+		p, err := certs.ParsePin(s)
+		if err != nil {
+			return nil, fail(exitConfig, "openssl x509 -noout -fingerprint -sha256 -in FILE shows it", "tls.pins: %w", err)
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// certsConfig is the material of a server.
+func certsConfig(c *config.Config, log *slog.Logger) (out certs.Config, err error) {
+	t := &c.TLS
+	out = certs.Config{
+		Cert: t.Cert, Key: t.Key, KeyPassword: secretFile(t.KeyPassword),
+		Keystore: t.Keystore, KeystorePassword: secretFile(t.KeystorePassword), Alias: t.Alias, Dir: t.Dir,
+		CA: t.CA, Truststore: t.Truststore, TruststorePassword: secretFile(t.TruststorePassword), Log: log,
+		ClientAuth: map[string]certs.ClientAuth{"require": certs.RequireCert, "request": certs.RequestCert, "none": certs.IgnoreCert}[t.ClientAuth],
+	}
+	if out.Pins, err = pins(t.Pins); err != nil {
+		return out, err
+	}
+	if out.MinVersion, err = certs.ParseVersion(t.MinVersion); err != nil {
+		return out, fail(exitConfig, "", "tls.min_version: %w", err)
+	}
+	if out.MaxVersion, err = certs.ParseVersion(t.MaxVersion); err != nil {
+		return out, fail(exitConfig, "", "tls.max_version: %w", err)
+	}
+	if out.Suites, err = certs.ParseSuites(t.Ciphers); err != nil {
+		return out, fail(exitConfig, "", "tls.ciphers: %w", err)
+	}
+	return out, nil
+}
+
+// verifiers check what the configured mechanisms show.
+func verifiers(c *config.Config, log *slog.Logger) (all []identity.Verifier, err error) {
+	if k := &c.Auth.Kerberos; slices.Contains(c.Auth.Mechanisms, identity.Kerberos) {
+		v, err := kerberos.NewVerifier(kerberos.AcceptConfig{
+			Keytab: k.Keytab, Principals: k.Principals, Realms: k.Realms, Rules: k.AuthToLocal, Skew: k.Skew, Log: log,
+		})
+		if err != nil {
+			return nil, fail(exitConfig, "check auth.kerberos; klist -k FILE shows a keytab", "auth.kerberos: %w", err)
+		}
+		all = append(all, v)
+	}
+	if o := &c.Auth.OIDC; slices.Contains(c.Auth.Mechanisms, identity.OIDC) {
+		client, err := httpsClient(o.CA)
+		if err != nil {
+			return nil, fail(exitConfig, "check auth.oidc.ca", "auth.oidc.ca: %w", err)
+		}
+		v, err := oidc.New(oidc.Config{
+			Issuer: o.Issuer, JWKS: o.JWKS, Algorithms: o.Algorithms, Audience: o.Audience, Tenant: o.Tenant, NotBefore: o.NotBefore,
+			Skew: o.Skew, MaxAge: o.MaxAge, User: o.User, Groups: o.Groups, Client: client, Log: log,
+		})
+		if err != nil {
+			return nil, fail(exitConfig, "check auth.oidc", "auth.oidc: %w", err)
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// httpsClient trusts the authorities of a file, or this host's.
+func httpsClient(ca string) (*http.Client, error) {
+	c := &http.Client{Timeout: 10 * time.Second}
+	if ca == "" {
+		return c, nil
+	}
+	b, err := os.ReadFile(ca)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("%s holds no certificate", ca)
+	}
+	c.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, Proxy: http.ProxyFromEnvironment}
+	return c, nil
+}
+
+// loadMaterial loads that of a mount; log may be nil.
+func loadMaterial(o *mountopt.Options, log *slog.Logger) (*certs.Store, error) {
+	all, err := pins(o.Pins)
+	if err != nil {
+		return nil, err
+	}
+	return certs.Load(certs.Config{
+		Cert: o.Cert, Key: o.Key, KeyPassword: secretFile(o.KeyPassword),
+		Keystore: o.Keystore, KeystorePassword: secretFile(o.KeystorePassword), Alias: o.Alias, Dir: o.TLSDir,
+		CA: o.CA, Truststore: o.Truststore, TruststorePassword: secretFile(o.TruststorePassword), Pins: all,
+		ServerName: o.ServerName, Log: log,
+	})
+}
+
+// prover makes what a mount or a verb shows to server; nil where package client
+// needs none: SIMPLE and X509.
+func prover(e *env, o *mountopt.Options, server string) (identity.Prover, error) {
+	switch o.Mechanism {
+	case identity.Kerberos:
+		host, _, err := net.SplitHostPort(server)
+		if err != nil {
+			host = server
+		}
+		c := kerberos.InitiateConfig{
+			Server: o.SPN, Conf: firstOf(o.Krb5Conf, e.getenv("KRB5_CONFIG")), Principal: o.Principal, Keytab: o.Keytab,
+			Cache: firstOf(o.CCache, e.getenv("KRB5CCNAME"), "FILE:/tmp/krb5cc_"+strconv.Itoa(os.Geteuid())),
+		}
+		if c.Server == "" {
+			c.Server = kerberos.Service + "/" + strings.ToLower(host)
+		}
+		p, err := kerberos.NewProver(c)
+		if err != nil {
+			return nil, fail(exitUsage, "see `wardfs mount --help`", "%w", err)
+		}
+		return p, nil
+	case identity.OIDC:
+		switch {
+		case o.Token != "":
+			return oidc.Prover{Token: oidc.File(o.Token)}, nil
+		case o.TokenExec != "":
+			return oidc.Prover{Token: oidc.Exec(strings.Fields(o.TokenExec), os.Environ(), time.Now)}, nil
+		case e.getenv("WARDFS_TOKEN") != "":
+			return oidc.Prover{Token: oidc.Fixed(e.getenv("WARDFS_TOKEN"))}, nil
+		}
+		return nil, fail(exitUsage, "give token=FILE or token_exec=COMMAND, or set WARDFS_TOKEN", "mount option mechanism=OIDC needs a token")
+	}
+	return nil, nil
+}
+
+func firstOf(all ...string) string {
+	for _, s := range all {
+		if s != "" {
+			return s
+		}
+	}
+	return ""
+}
