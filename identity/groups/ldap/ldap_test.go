@@ -257,7 +257,10 @@ func liar(t *testing.T, f func(net.Conn)) string {
 // wrong is every way in which a directory can be wrong: an error that says so,
 // within its time, and the next server is asked.
 func wrong(t *testing.T, d *ldaptest.Server) {
-	nonsense := liar(t, func(c net.Conn) { c.Read(make([]byte, 100)); io.WriteString(c, strings.Repeat("\x00\xffHTTP/1.1 400\r\n", 100)) })
+	nonsense := liar(t, func(c net.Conn) {
+		c.Read(make([]byte, 100))
+		io.WriteString(c, strings.Repeat("\x00\xffHTTP/1.1 400\r\n", 100))
+	})
 	huge := liar(t, func(c net.Conn) {
 		c.Read(make([]byte, 100))
 		c.Write([]byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff, 0x04, 0x84, 0x7f, 0xff, 0xff, 0xf0})
