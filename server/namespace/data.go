@@ -169,8 +169,8 @@ func (x *txn) lay(n *inode, e posix.Extent) error {
 	if e.Hole() {
 		return nil
 	}
-	if e.Len < smallExtent && n.Size > smallExtent {
-		x.ragged = n.Ino
+	if e.Len < smallExtent && n.Size > smallExtent || e.Slice.Len-e.Len >= deadMin {
+		x.ragged = n.Ino // the latter is stored and not charged
 	}
 	s, err := x.slice(e.Slice)
 	if err != nil {

@@ -2,7 +2,6 @@ package namespace
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,6 +19,7 @@ const (
 	smallExtent = 128 << 10 // bytes; runs of smaller ones are merged
 	smallRun    = 16        // extents that a run of small ones has at least
 	deadMin     = 1 << 20   // bytes that a rewriting gives back at least
+	wornMost    = 1 << 15   // extents that are judged at once: twice a chunk of pages
 	raggedMax   = 1 << 16   // files that are remembered
 )
 
@@ -63,7 +63,9 @@ func (t *Tree) Ragged(before time.Time, max int) (list []posix.Ino) {
 
 // Worn answers the extents of one chunk that are worth rewriting as one slice,
 // in order of offset: of the first such chunk at or after from. next is where
-// to look on; 0 is the end of the file, or of its life.
+// to look on; 0 is the end of the file, or of its life. A chunk of more extents
+// than wornMost is judged in parts: who commits byte by byte must not make one
+// answer, and the transaction that follows it, as large as he likes.
 func (t *Tree) Worn(ctx context.Context, ino posix.Ino, from uint64) (worn []posix.Extent, next uint64, err error) {
 	err = t.eng.View(ctx, func(r engine.Reader) error {
 		s := &snap{t: t, r: r}
@@ -86,9 +88,8 @@ func (t *Tree) Worn(ctx context.Context, ino posix.Ino, from uint64) (worn []pos
 			if !found {
 				break
 			}
-			lo := max(at, next) / posix.ChunkSize * posix.ChunkSize
-			next = lo + posix.ChunkSize
-			if worn, err = s.worn(ino, lo, next); err != nil || len(worn) > 0 {
+			lo := max(at/posix.ChunkSize*posix.ChunkSize, next)
+			if worn, next, err = s.worn(ino, lo, (lo/posix.ChunkSize+1)*posix.ChunkSize); err != nil || len(worn) > 0 {
 				return err
 			}
 		}
@@ -98,11 +99,20 @@ func (t *Tree) Worn(ctx context.Context, ino posix.Ino, from uint64) (worn []pos
 	return worn, next, wrap("compact", err)
 }
 
-// worn judges the chunk [lo, hi).
-func (s *snap) worn(ino posix.Ino, lo, hi uint64) ([]posix.Extent, error) {
+// worn judges the chunk [lo, hi), up to end.
+func (s *snap) worn(ino posix.Ino, lo, hi uint64) (worn []posix.Extent, end uint64, err error) {
 	var all []posix.Extent
-	if err := s.extents(ino, lo, hi, func(e posix.Extent) bool { all = append(all, e); return true }); err != nil {
-		return nil, err
+	end = hi
+	err = s.extents(ino, lo, hi, func(e posix.Extent) bool {
+		if len(all) == wornMost {
+			end = e.Off
+			return false
+		}
+		all = append(all, e)
+		return true
+	})
+	if err != nil {
+		return nil, 0, err
 	}
 	own := map[sliceName]uint64{}
 	for _, e := range all {
@@ -115,20 +125,20 @@ func (s *snap) worn(ino posix.Ino, lo, hi uint64) ([]posix.Extent, error) {
 		}
 		b, ok, err := s.r.Get(sliceKey(keyRef, e.Slice))
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if !ok {
 			continue
 		}
 		r, err := decodeRef(b)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if r.count != own[nameOf(e.Slice)] {
 			delete(own, nameOf(e.Slice))
 		}
 	}
-	return choose(all, func(s posix.Slice) bool { return own[nameOf(s)] > 0 }), nil
+	return choose(all, func(s posix.Slice) bool { return own[nameOf(s)] > 0 }), end, nil
 }
 
 // choose picks from the extents of one chunk, which are in order, those to
@@ -201,8 +211,11 @@ func (t *Tree) Repack(ctx context.Context, ino posix.Ino, old []posix.Extent, s 
 		if err := x.extents(ino, old[0].Off, old[len(old)-1].End(), func(e posix.Extent) bool { now = append(now, e); return true }); err != nil {
 			return err
 		}
-		for _, e := range old {
-			if !slices.Contains(now, e) {
+		for _, e := range old { // both are in order
+			for len(now) > 0 && now[0].Off < e.Off {
+				now = now[1:]
+			}
+			if len(now) == 0 || now[0] != e {
 				return nil
 			}
 		}

@@ -179,3 +179,58 @@ func TestRaggedIsBounded(t *testing.T) {
 		t.Errorf("%d files", len(r.last))
 	}
 }
+
+// A slice of which a commit names next to nothing lies whole in the store, and
+// no quota is charged for it: compaction gives it back.
+func TestMostlyUnusedSliceIsNoted(t *testing.T) {
+	tr := open(t, mem.New(), Config{})
+	v := tr.As(super).In(1)
+	f := create(t, v, "f", 1)
+	s := posix.Slice{File: f, ID: posix.SliceID{1}, Len: 4 << 20}
+	_, err := v.Commit(t.Context(), 1, posix.Commit{Extents: []posix.Extent{{Len: 1, Slice: s}}})
+	ok(t, err)
+	if list := tr.Ragged(time.Now().Add(time.Hour), 10); !slices.Contains(list, f) {
+		t.Error("the file is not noted")
+	}
+	if worn, _, err := tr.Worn(t.Context(), f, 0); len(worn) != 1 || err != nil {
+		t.Errorf("%v %v", worn, err)
+	}
+	settled(t, tr)
+}
+
+// A chunk that somebody made of single bytes is rewritten in parts.
+func TestWornIsBounded(t *testing.T) {
+	const most = wornMost + 500
+	tr := open(t, mem.New(), Config{})
+	v := tr.As(super).In(1)
+	f := create(t, v, "f", 1)
+	var c posix.Commit
+	for i := range uint64(most) {
+		s := posix.Slice{File: f, ID: posix.SliceID{1, byte(i), byte(i >> 8), byte(i >> 16)}, Len: 1}
+		c.Extents = append(c.Extents, posix.Extent{Off: i, Len: 1, Slice: s})
+	}
+	_, err := v.Commit(t.Context(), 1, c)
+	ok(t, err)
+	var sizes []int
+	for from, round := uint64(0), byte(0); ; round++ {
+		worn, next, err := tr.Worn(t.Context(), f, from)
+		ok(t, err)
+		if len(worn) > 0 {
+			sizes = append(sizes, len(worn))
+			done, err := tr.Repack(t.Context(), f, worn, posix.Slice{File: f, ID: posix.SliceID{2, round}, Len: uint32(len(worn))})
+			if !done || err != nil {
+				t.Fatal(done, err)
+			}
+		}
+		if from = next; next == 0 {
+			break
+		}
+	}
+	if !slices.Equal(sizes, []int{wornMost, most - wornMost}) {
+		t.Errorf("%v extents were rewritten", sizes)
+	}
+	if m, _, err := v.Layout(t.Context(), 1, 0, most); len(m) != 2 || err != nil {
+		t.Errorf("%d extents are left, %v", len(m), err)
+	}
+	well(t, tr)
+}
