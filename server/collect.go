@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/chunk"
 )
 
@@ -79,15 +78,15 @@ func (s *Server) freeSlices(ctx context.Context) (int, error) {
 	return len(freed), s.tree.Forget(ctx, freed)
 }
 
-// Sweep deletes the blocks older than SweepAge of slices that no file names,
-// and answers how many: what a client uploaded and then never committed.
+// Sweep deletes the blocks older than SweepAge that no file's slice has, and
+// answers how many: what a client uploaded and then never committed.
 func (s *Server) Sweep(ctx context.Context) (int, error) {
 	limit := s.c.Now().Add(-s.c.SweepAge)
 	deleted := 0
 	var batch []chunk.Info
 	judge := func() error {
 		for _, b := range batch {
-			named, err := s.tree.Named(ctx, posix.Slice{File: b.ID.File, ID: b.ID.Slice})
+			named, err := s.tree.Named(ctx, b.ID)
 			if err != nil {
 				return err
 			}

@@ -152,12 +152,15 @@ func TestFreed(t *testing.T) {
 	s := write(t, v, 1, f, 1, 0, 100)
 	named := func(s posix.Slice, want bool) {
 		t.Helper()
-		if got, err := tr.Named(t.Context(), s); got != want || err != nil {
+		if got, err := tr.Named(t.Context(), s.BlockID(0)); got != want || err != nil {
 			t.Errorf("slice %s is named: %v %v", s.ID, got, err)
 		}
 	}
 	named(s, true)
 	named(posix.Slice{File: f, ID: posix.SliceID{2}}, false)
+	if beside, err := tr.Named(t.Context(), s.BlockID(1)); beside || err != nil {
+		t.Errorf("a block beside the slice's is named: %v %v", beside, err)
+	}
 	write(t, v, 1, f, 2, 40, 10) // the first is in two parts
 	named(s, true)
 	write(t, v, 1, f, 3, 0, 40)

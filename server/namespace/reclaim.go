@@ -153,11 +153,19 @@ func (t *Tree) Forget(ctx context.Context, list []posix.Slice) error {
 	}))
 }
 
-// Named reports whether a file names the slice. One that was uploaded and not
-// committed is not named yet, so the caller spares the young.
-func (t *Tree) Named(ctx context.Context, s posix.Slice) (named bool, err error) {
+// Named reports whether a file names the slice that the block is of, and the
+// slice has such a block: what was put beside it under its name nobody can
+// commit any more. A block that was uploaded and not committed is not named
+// yet, so the caller spares the young.
+func (t *Tree) Named(ctx context.Context, id posix.BlockID) (named bool, err error) {
 	err = t.eng.View(ctx, func(r engine.Reader) error {
-		_, named, err = r.Get(sliceKey(keyRef, s))
+		b, ok, err := r.Get(sliceName{id.File, id.Slice}.key(keyRef))
+		if !ok || err != nil {
+			named = false
+			return err
+		}
+		f, err := decodeRef(b)
+		named = err == nil && id.Index < (posix.Slice{Len: f.len}).Blocks()
 		return err
 	})
 	return named, wrap("named", err)

@@ -40,7 +40,7 @@ func TestSharedOutlivesEither(t *testing.T) {
 		if list := freedNow(t, tr); len(list) != 0 {
 			t.Errorf("%s removed: %v freed, and %s names it", first, list, last)
 		}
-		named, err := tr.Named(t.Context(), s)
+		named, err := tr.Named(t.Context(), s.BlockID(0))
 		if !named || err != nil {
 			t.Errorf("%s removed: named is %v, %v", first, named, err)
 		}
