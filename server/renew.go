@@ -67,9 +67,7 @@ func (t *talk) lapse() {
 		}
 	}
 	t.s.c.Log.Warn("the credential of a session has expired", "session", uint64(t.sess.ID), "principal", t.who.principal.String())
-	e := new(proto.Ended)
-	e.Errno, e.Message = proto.Failed(posix.E("session", posix.EKEYEXPIRED, fmt.Errorf("the credential of %s has expired", t.who.principal)))
-	t.send(&proto.ToClient{Body: &proto.ToClient_Ended{Ended: e}})
+	t.farewell(posix.E("session", posix.EKEYEXPIRED, fmt.Errorf("the credential of %s has expired", t.who.principal)))
 	t.end()
 }
 

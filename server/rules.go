@@ -163,19 +163,24 @@ func (t *talk) judge(ctx context.Context) error {
 func (t *talk) expel(ctx context.Context, why error) {
 	t.s.c.Log.Warn("session lost its right and is ended", "session", uint64(t.sess.ID), "principal", t.who.principal.String(), "err", why)
 	t.s.expelled.add(uint64(t.sess.ID), t.s.c.Now().Add(t.s.c.CapabilityLife), t.s.c.Now())
+	t.farewell(posix.E("session", posix.EACCES, why))
+	if err := t.s.sessions.End(context.WithoutCancel(ctx), t.sess.ID); err != nil {
+		t.s.c.Log.Warn("session could not be ended", "session", uint64(t.sess.ID), "err", err)
+	}
+}
+
+// farewell tells the mount why its stream ends, if it reads.
+func (t *talk) farewell(why error) {
 	told := make(chan struct{})
 	go func() {
 		defer close(told)
 		e := new(proto.Ended)
-		e.Errno, e.Message = proto.Failed(posix.E("session", posix.EACCES, why))
+		e.Errno, e.Message = proto.Failed(why)
 		t.send(&proto.ToClient{Body: &proto.ToClient_Ended{Ended: e}})
 	}()
 	select {
 	case <-told:
 	case <-time.After(farewellTime):
-	}
-	if err := t.s.sessions.End(context.WithoutCancel(ctx), t.sess.ID); err != nil {
-		t.s.c.Log.Warn("session could not be ended", "session", uint64(t.sess.ID), "err", err)
 	}
 }
 

@@ -210,7 +210,8 @@ func (t *talk) leave() {
 
 func (t *talk) serve() error {
 	t.enter()
-	defer t.leave()
+	var running sync.WaitGroup
+	defer t.part(&running)
 	if err := t.judge(t.ctx); err != nil { // the rules have changed since the handshake
 		t.expel(t.ctx, err)
 		return nil
@@ -218,7 +219,6 @@ func (t *talk) serve() error {
 	// gRPC waits on the stream alone, so the calls are received beside this
 	// goroutine, which returns when it is told to, and that ends the stream.
 	heard := make(chan error, 1)
-	var running sync.WaitGroup
 	go func() { heard <- t.listen(&running) }()
 	running.Go(t.recall)
 	running.Go(t.lapse)
@@ -228,11 +228,26 @@ func (t *talk) serve() error {
 	case err = <-heard:
 	}
 	t.end()
+	return err
+}
+
+// part waits for the calls under way, but not long: a mount that does not read
+// holds up the answers, and only the end of the stream frees them. They are
+// under way until then, which leave says.
+func (t *talk) part(running *sync.WaitGroup) {
 	t.mu.Lock()
 	t.over = true // no call begins any more
 	t.mu.Unlock()
-	running.Wait()
-	return err
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		running.Wait()
+		t.leave()
+	}()
+	select {
+	case <-gone:
+	case <-time.After(farewellTime):
+	}
 }
 
 // listen begins each call that comes, until the stream ends or says bye.
@@ -257,8 +272,11 @@ func (t *talk) listen(running *sync.WaitGroup) error {
 		case *proto.ToServer_Cancel:
 			t.finish(m.Id)
 		case *proto.ToServer_Renew:
-			running.Go(func() {
-				t.send(&proto.ToClient{Id: m.Id, Body: &proto.ToClient_Renewed{Renewed: t.renew(t.ctx, b.Renew)}})
+			// As a call: no more at once, and none after the end.
+			t.room <- struct{}{}
+			t.begin(m.Id, running, func(ctx context.Context) {
+				defer func() { <-t.room }()
+				t.send(&proto.ToClient{Id: m.Id, Body: &proto.ToClient_Renewed{Renewed: t.renew(ctx, b.Renew)}})
 			})
 		case *proto.ToServer_Bye:
 			t.s.c.Log.Info("session ended", "session", uint64(t.sess.ID))
@@ -296,6 +314,7 @@ func (t *talk) begin(id uint64, running *sync.WaitGroup, f func(context.Context)
 	}
 	t.calls[id] = cancel
 	t.hands.do(running, t.ctx.Done(), func() {
+		defer cancel() // finish may find the call that took its id
 		defer t.finish(id)
 		f(ctx)
 	})
