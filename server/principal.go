@@ -143,6 +143,8 @@ func (t *talk) acting(ctx context.Context) (posix.Cred, error) {
 	cred.Super = cred.Super && !t.who.lent
 	fresh := &stand{cred: cred, until: t.s.c.Now().Add(t.s.recheck())}
 	switch {
+	case err != nil && ctx.Err() != nil: // the call was given up: that says nothing of groups
+		return posix.Cred{}, posix.E("session", posix.EINTR, ctx.Err())
 	case errors.Is(err, errNoAccount):
 		fresh.err = posix.E("session", posix.EACCES, err)
 	case err != nil:
