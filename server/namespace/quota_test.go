@@ -459,3 +459,14 @@ func TestFsckFindsQuotas(t *testing.T) {
 	finds(t, "record is damaged", 2, put(quotaKey(q), []byte{9}))
 	finds(t, "count under", 2, put(retagKey(2), nil))
 }
+
+// A counter that damage has brought below nothing keeps nobody out.
+func TestQuotaBelowNothing(t *testing.T) {
+	tr := open(t, mem.New(), Config{})
+	v, ctx := tr.As(super).In(1), t.Context()
+	d := mkdir(t, v, 1, "d")
+	ok(t, tr.SetQuota(ctx, dirQuota(d), Usage{Inodes: 10}))
+	countAll(t, tr)
+	tr.quotas.used[dirQuota(d)] = amount{-5, -5}
+	mknod(t, v, d, "f")
+}

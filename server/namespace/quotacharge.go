@@ -170,7 +170,7 @@ func (x *txn) refuse(id QuotaID, a amount) error {
 	if x.free || !r.live || id.Kind != QuotaDir && x.v.cred.Super {
 		return nil
 	}
-	used := x.t.quotas.used[id]
+	used := x.t.quotas.used[id].more() // less than nothing is damage, and no reason to refuse
 	if l := r.limit.Bytes; l > 0 && a.bytes > 0 && uint64(used.bytes+a.bytes) > l {
 		return fmt.Errorf("%w: the quota of %s is %d bytes, %d are used and %d more would be", errno, id, l, used.bytes, a.bytes)
 	}
