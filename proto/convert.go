@@ -178,6 +178,9 @@ func (h *BlockHeader) BlockID() (posix.BlockID, posix.Errno) {
 // MaxIdents is how many names or ids one Idents may have.
 const MaxIdents = 4096
 
+// MaxCloses is how many more handles one Close may name.
+const MaxCloses = 4096
+
 // ToNames and FromNames carry names, which need not be UTF-8.
 func ToNames(names []string) [][]byte {
 	out := make([][]byte, len(names))

@@ -2931,7 +2931,7 @@ func (x *Open) GetFlags() uint32 {
 type Close struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`
-	More          []uint64               `protobuf:"varint,2,rep,packed,name=more,proto3" json:"more,omitempty"` // as if each had a Close of its own; only if Welcome says closes
+	More          []uint64               `protobuf:"varint,2,rep,packed,name=more,proto3" json:"more,omitempty"` // as if each had a Close of its own, 4,096 at most; only if Welcome says closes
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

@@ -344,8 +344,14 @@ func (t *talk) send(m *proto.ToClient) error {
 
 // answer does a call and sends its reply.
 func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call) {
+	more := c.GetClose().GetMore()
+	if len(more) > proto.MaxCloses { // a handle is a byte of the message, and far more work than that
+		t.send(&proto.ToClient{Id: id, Body: &proto.ToClient_Reply{Reply: failed(
+			posix.E("close", posix.E2BIG, fmt.Errorf("%d handles at once, %d are allowed", len(more), proto.MaxCloses)))}})
+		return
+	}
 	reply := t.do(ctx, c)
-	for _, h := range c.GetClose().GetMore() {
+	for _, h := range more {
 		t.do(ctx, &proto.Call{Cred: c.Cred, Epoch: c.Epoch, Op: &proto.Call_Close{Close: &proto.Close{Handle: h}}})
 	}
 	// A stream that is gone needs no reply: the client asks again. That it was

@@ -63,7 +63,8 @@ func (s *Session) closeWaiting(who closer) {
 		m := &proto.Close{Handle: list[0]}
 		list = list[1:]
 		if together {
-			m.More, list = list, nil
+			n := min(len(list), proto.MaxCloses)
+			m.More, list = list[:n], list[n:]
 		}
 		_, _ = s.Call(context.Background(), "close", cred, &proto.Call{Op: &proto.Call_Close{Close: m}}, false)
 	}

@@ -128,6 +128,8 @@ func TestHostileCalls(t *testing.T) {
 			Mkdir: &proto.Make{Dir: 1, Name: []byte("a/b"), Mode: 0o755}}}},
 		{"an inode that is none", posix.ESTALE, &proto.Call{Epoch: 1, Cred: cred, Op: &proto.Call_Getattr{Getattr: &proto.Getattr{Ino: 1 << 60}}}},
 		{"a handle that is none", posix.EBADF, &proto.Call{Epoch: 1, Cred: cred, Op: &proto.Call_Layout{Layout: &proto.Layout{Handle: 77, Length: 1}}}},
+		{"more handles than a close may name", posix.E2BIG, &proto.Call{Epoch: 1, Cred: cred, Op: &proto.Call_Close{
+			Close: &proto.Close{Handle: 77, More: make([]uint64, proto.MaxCloses+1)}}}},
 		{"a forged ticket", posix.EACCES, &proto.Call{Epoch: 1, Cred: cred, Op: &proto.Call_Reclaim{Reclaim: &proto.Reclaim{Ticket: make([]byte, 82)}}}},
 		{"a commit of half a slice id", posix.EINVAL, &proto.Call{Epoch: 1, Cred: cred, Op: &proto.Call_Commit{
 			Commit: &proto.Commit{Handle: 1, Extents: []*proto.Extent{{Len: 1, Slice: []byte{1}}}}}}},
