@@ -12,7 +12,8 @@ import (
 
 const (
 	compactQuiet = 10 * time.Second // for how long a file must not have been written
-	compactFiles = 16               // in one go
+	compactBatch = 16               // files that are taken off the list at once
+	compactFiles = 1024             // and in one go: most need nothing
 	// compactBytes is how much one go moves about: what is moved is neither
 	// read nor written for anybody.
 	compactBytes = 64 << 20
@@ -24,34 +25,59 @@ const (
 // meanwhile is left as it is, and what was stored for it goes with the next
 // sweep. It answers how many extents were rewritten.
 func (s *Server) Compact(ctx context.Context) (did int, err error) {
-	moved := 0
-	for _, ino := range s.tree.Ragged(s.c.Now().Add(-compactQuiet), compactFiles) {
-		for from := uint64(0); ; {
-			worn, next, err := s.tree.Worn(ctx, ino, from)
-			if err != nil {
+	return s.compact(ctx, compactBytes)
+}
+
+// compact is Compact, which ends when so many bytes are moved. What it has
+// taken off the list and not come to goes back.
+func (s *Server) compact(ctx context.Context, most int) (did int, err error) {
+	before := s.c.Now().Add(-compactQuiet)
+	for looked, moved := 0, 0; looked < compactFiles; {
+		list := s.tree.Ragged(before, compactBatch)
+		for i, ino := range list {
+			extents, bytes, err := s.compactFile(ctx, ino, most-moved)
+			did, moved = did+extents, moved+bytes
+			if err != nil || moved >= most {
+				for _, rest := range list[i+1:] {
+					s.tree.Retry(rest)
+				}
 				return did, err
 			}
-			if len(worn) > 0 {
-				n, err := s.rewrite(ctx, ino, worn)
-				switch {
-				case errors.Is(err, chunk.ErrCorrupt), errors.Is(err, chunk.ErrNotFound):
-					// It was logged, or the file has changed: neither is for us to mend.
-				case err != nil:
-					return did, err
-				case n > 0:
-					did, moved = did+len(worn), moved+n
-				}
-			}
-			if next == 0 {
-				break
-			}
-			if from = next; moved >= compactBytes {
-				s.tree.Retry(ino)
-				return did, nil
-			}
+		}
+		if looked += len(list); len(list) == 0 {
+			break
 		}
 	}
 	return did, nil
+}
+
+// compactFile answers how many extents of a file it rewrote, and of how many
+// bytes. One that has more than most is for the next go again.
+func (s *Server) compactFile(ctx context.Context, ino posix.Ino, most int) (extents, moved int, err error) {
+	for from := uint64(0); ; {
+		worn, next, err := s.tree.Worn(ctx, ino, from)
+		if err != nil {
+			return extents, moved, err
+		}
+		if len(worn) > 0 {
+			n, err := s.rewrite(ctx, ino, worn)
+			switch {
+			case errors.Is(err, chunk.ErrCorrupt), errors.Is(err, chunk.ErrNotFound):
+				// It was logged, or the file has changed: neither is for us to mend.
+			case err != nil:
+				return extents, moved, err
+			case n > 0:
+				extents, moved = extents+len(worn), moved+n
+			}
+		}
+		if next == 0 {
+			return extents, moved, nil
+		}
+		if from = next; moved >= most {
+			s.tree.Retry(ino)
+			return extents, moved, nil
+		}
+	}
 }
 
 // rewrite answers how many bytes it moved; 0: the file had changed meanwhile.
