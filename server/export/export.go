@@ -98,16 +98,15 @@ func (r Rules) Export(path string, p Peer) (Rule, error) {
 	if err := CheckPath(path); err != nil {
 		return Rule{}, err
 	}
-	best := -1
-	for i, e := range r.Exports {
-		if Within(path, e.Path) && e.isFor(p) && (best < 0 || len(e.Path) > len(r.Exports[best].Path)) {
-			best = i
-		}
-	}
-	if best < 0 {
+	// The longest first: where a closer rule decides, what others need to know
+	// of the peer is not asked.
+	in := slices.DeleteFunc(slices.Clone(r.Exports), func(e Rule) bool { return !Within(path, e.Path) })
+	slices.SortStableFunc(in, func(a, b Rule) int { return len(b.Path) - len(a.Path) })
+	i := slices.IndexFunc(in, func(e Rule) bool { return e.isFor(p) })
+	if i < 0 {
 		return Rule{}, fmt.Errorf("%s is not exported to %s (%s) at %s: the server's exports have no rule for that", path, p.Name, p.Mechanism, p.Addr)
 	}
-	return r.Exports[best], nil
+	return in[i], nil
 }
 
 func (e Rule) isFor(p Peer) bool {

@@ -1,0 +1,32 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/groups"
+	"github.com/wardfs/wardfs/server/export"
+)
+
+// Whoever can't be told to be of a group does not get, by that, what the rules
+// give to all who are not.
+func TestUnknownGroupsOpenNothing(t *testing.T) {
+	away := errors.New("the directory is away")
+	s := &Server{}
+	s.c.Auth.Groups = groups.Func(func(context.Context, string) ([]string, error) { return nil, away })
+	rules := export.Everything("host")
+	strict := export.Rule{Path: "/", Who: []string{"@guests"}, Squash: export.SquashAll, Trusted: true}
+	rules.Exports = append([]export.Rule{strict}, rules.Exports...)
+	host := admitted{principal: identity.Principal{Name: "host", Mechanism: identity.X509}, trusted: true, path: "/"}
+	if err := s.judge(t.Context(), rules, &host); !errors.Is(err, away) {
+		t.Errorf("admitted by %+v, %v", host.rule, err)
+	}
+	// Where a closer rule decides, nobody's groups matter.
+	rules.Exports = append(rules.Exports, export.Rule{Path: "/data", Who: []string{"host"}, Trusted: true})
+	host.path = "/data"
+	if err := s.judge(t.Context(), rules, &host); err != nil {
+		t.Error(err)
+	}
+}
