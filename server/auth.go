@@ -80,6 +80,7 @@ type admitted struct {
 	path      string    // what is mounted
 	reply     []byte    // the server's own proof
 	expires   time.Time // when what was proven ends; zero: it does not
+	up        bool      // it was admitted before
 
 	cred posix.Cred  // of the first calls, unless trusted; see talk.acting
 	lent bool        // somebody acts for it, and not as a superuser

@@ -78,6 +78,9 @@ func (s *Server) judge(ctx context.Context, rules export.Rules, who *admitted) (
 		return nil
 	}
 	who.cred, err = s.account(ctx, p)
+	if who.up && !errors.Is(err, errNoAccount) {
+		err = nil // it keeps the groups that it had: see talk.acting
+	}
 	// The superuser's power is lent to nobody who was not told so by its name.
 	who.lent = !named
 	who.cred.Super = who.cred.Super && named
@@ -155,6 +158,7 @@ func (t *talk) judge(ctx context.Context) error {
 	defer t.judging.Unlock()
 	for rules := t.s.rules.Load(); rules != t.judged; rules = t.s.rules.Load() {
 		who := t.who
+		who.up = true
 		if err := t.s.judge(ctx, *rules, &who); err != nil {
 			return err
 		}

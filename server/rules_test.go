@@ -30,3 +30,25 @@ func TestUnknownGroupsOpenNothing(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A source of groups that is away ends no session when the rules are read
+// again; an account that is gone does.
+func TestRulesAnewWithoutGroups(t *testing.T) {
+	why := errors.New("the directory is away")
+	s := &Server{}
+	s.c.Auth.Groups = groups.Func(func(context.Context, string) ([]string, error) { return nil, why })
+	judge := func(up bool) error {
+		who := admitted{principal: identity.Principal{Name: "alice", Mechanism: identity.X509}, path: "/", up: up}
+		return s.judge(t.Context(), export.Everything(), &who)
+	}
+	if err := judge(false); !errors.Is(err, why) {
+		t.Errorf("a fresh session: %v", err)
+	}
+	if err := judge(true); err != nil {
+		t.Errorf("one that is up: %v", err)
+	}
+	why = groups.ErrUnknown
+	if err := judge(true); !errors.Is(err, errNoAccount) {
+		t.Errorf("one whose account is gone: %v", err)
+	}
+}
