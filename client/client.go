@@ -217,6 +217,9 @@ func (m *Mount) Whoami(ctx context.Context) (posix.Cred, bool, error) {
 	return remote.Whoami(ctx, m.session)
 }
 
+// Quotas are the server's, for a caller who is a superuser.
+func (m *Mount) Quotas(c posix.Cred) remote.Quotas { return remote.QuotasAs(m.session, c) }
+
 // Files is the bytes of the mount's files.
 func (m *Mount) Files() *file.Files { return m.files }
 

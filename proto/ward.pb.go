@@ -26,6 +26,61 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type QuotaCall_Op int32
+
+const (
+	QuotaCall_LIST   QuotaCall_Op = 0 // all of them
+	QuotaCall_SET    QuotaCall_Op = 1 // one, with both limits
+	QuotaCall_REMOVE QuotaCall_Op = 2 // one
+	QuotaCall_CHECK  QuotaCall_Op = 3 // count all anew: Reply.count counters were wrong
+	QuotaCall_REPAIR QuotaCall_Op = 4 // and set them right
+)
+
+// Enum value maps for QuotaCall_Op.
+var (
+	QuotaCall_Op_name = map[int32]string{
+		0: "LIST",
+		1: "SET",
+		2: "REMOVE",
+		3: "CHECK",
+		4: "REPAIR",
+	}
+	QuotaCall_Op_value = map[string]int32{
+		"LIST":   0,
+		"SET":    1,
+		"REMOVE": 2,
+		"CHECK":  3,
+		"REPAIR": 4,
+	}
+)
+
+func (x QuotaCall_Op) Enum() *QuotaCall_Op {
+	p := new(QuotaCall_Op)
+	*p = x
+	return p
+}
+
+func (x QuotaCall_Op) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (QuotaCall_Op) Descriptor() protoreflect.EnumDescriptor {
+	return file_ward_proto_enumTypes[0].Descriptor()
+}
+
+func (QuotaCall_Op) Type() protoreflect.EnumType {
+	return &file_ward_proto_enumTypes[0]
+}
+
+func (x QuotaCall_Op) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use QuotaCall_Op.Descriptor instead.
+func (QuotaCall_Op) EnumDescriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{48, 0}
+}
+
 type BlockHeader_Op int32
 
 const (
@@ -62,11 +117,11 @@ func (x BlockHeader_Op) String() string {
 }
 
 func (BlockHeader_Op) Descriptor() protoreflect.EnumDescriptor {
-	return file_ward_proto_enumTypes[0].Descriptor()
+	return file_ward_proto_enumTypes[1].Descriptor()
 }
 
 func (BlockHeader_Op) Type() protoreflect.EnumType {
-	return &file_ward_proto_enumTypes[0]
+	return &file_ward_proto_enumTypes[1]
 }
 
 func (x BlockHeader_Op) Number() protoreflect.EnumNumber {
@@ -75,7 +130,7 @@ func (x BlockHeader_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BlockHeader_Op.Descriptor instead.
 func (BlockHeader_Op) EnumDescriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{51, 0}
+	return file_ward_proto_rawDescGZIP(), []int{53, 0}
 }
 
 // ToServer is one message of the client on the session's stream.
@@ -1485,6 +1540,7 @@ type Call struct {
 	//	*Call_Ids
 	//	*Call_Names
 	//	*Call_Whoami
+	//	*Call_Quota
 	Op            isCall_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1870,6 +1926,15 @@ func (x *Call) GetWhoami() *Whoami {
 	return nil
 }
 
+func (x *Call) GetQuota() *QuotaCall {
+	if x != nil {
+		if x, ok := x.Op.(*Call_Quota); ok {
+			return x.Quota
+		}
+	}
+	return nil
+}
+
 type isCall_Op interface {
 	isCall_Op()
 }
@@ -2014,6 +2079,10 @@ type Call_Whoami struct {
 	Whoami *Whoami `protobuf:"bytes,52,opt,name=whoami,proto3,oneof"`
 }
 
+type Call_Quota struct {
+	Quota *QuotaCall `protobuf:"bytes,60,opt,name=quota,proto3,oneof"`
+}
+
 func (*Call_Lookup) isCall_Op() {}
 
 func (*Call_Getattr) isCall_Op() {}
@@ -2083,6 +2152,8 @@ func (*Call_Ids) isCall_Op() {}
 func (*Call_Names) isCall_Op() {}
 
 func (*Call_Whoami) isCall_Op() {}
+
+func (*Call_Quota) isCall_Op() {}
 
 type Lookup struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3998,6 +4069,160 @@ func (*Whoami) Descriptor() ([]byte, []int) {
 
 // Reply answers a Call. errno is wire errno (proto/errors.go); 0 is success,
 // and then the fields that the op answers are set.
+// QuotaCall does something with quotas; superusers only.
+type QuotaCall struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Op            QuotaCall_Op           `protobuf:"varint,1,opt,name=op,proto3,enum=wardfs.v1.QuotaCall_Op" json:"op,omitempty"`
+	Quota         *Quota                 `protobuf:"bytes,2,opt,name=quota,proto3" json:"quota,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuotaCall) Reset() {
+	*x = QuotaCall{}
+	mi := &file_ward_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotaCall) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotaCall) ProtoMessage() {}
+
+func (x *QuotaCall) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotaCall.ProtoReflect.Descriptor instead.
+func (*QuotaCall) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *QuotaCall) GetOp() QuotaCall_Op {
+	if x != nil {
+		return x.Op
+	}
+	return QuotaCall_LIST
+}
+
+func (x *QuotaCall) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+// Quota mirrors namespace.Quota.
+type Quota struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`   // 1 directory, 2 user, 3 group
+	Id            uint64                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`       // inode, uid or gid
+	Bytes         uint64                 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"` // the limits; 0 is none
+	Inodes        uint64                 `protobuf:"varint,4,opt,name=inodes,proto3" json:"inodes,omitempty"`
+	UsedBytes     uint64                 `protobuf:"varint,5,opt,name=used_bytes,json=usedBytes,proto3" json:"used_bytes,omitempty"` // what follows is in answers only
+	UsedInodes    uint64                 `protobuf:"varint,6,opt,name=used_inodes,json=usedInodes,proto3" json:"used_inodes,omitempty"`
+	Counting      bool                   `protobuf:"varint,7,opt,name=counting,proto3" json:"counting,omitempty"`
+	Path          []byte                 `protobuf:"bytes,8,opt,name=path,proto3" json:"path,omitempty"` // of a directory
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quota) Reset() {
+	*x = Quota{}
+	mi := &file_ward_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quota) ProtoMessage() {}
+
+func (x *Quota) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quota.ProtoReflect.Descriptor instead.
+func (*Quota) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Quota) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Quota) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Quota) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Quota) GetInodes() uint64 {
+	if x != nil {
+		return x.Inodes
+	}
+	return 0
+}
+
+func (x *Quota) GetUsedBytes() uint64 {
+	if x != nil {
+		return x.UsedBytes
+	}
+	return 0
+}
+
+func (x *Quota) GetUsedInodes() uint64 {
+	if x != nil {
+		return x.UsedInodes
+	}
+	return 0
+}
+
+func (x *Quota) GetCounting() bool {
+	if x != nil {
+		return x.Counting
+	}
+	return false
+}
+
+func (x *Quota) GetPath() []byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
 type Reply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Errno         uint32                 `protobuf:"varint,1,opt,name=errno,proto3" json:"errno,omitempty"`
@@ -4015,13 +4240,14 @@ type Reply struct {
 	Dirs          []*Attr                `protobuf:"bytes,13,rep,name=dirs,proto3" json:"dirs,omitempty"`     // the directories whose entries the call changed, after it
 	Idents        *Idents                `protobuf:"bytes,20,opt,name=idents,proto3" json:"idents,omitempty"` // ids, names
 	Cred          *Cred                  `protobuf:"bytes,21,opt,name=cred,proto3" json:"cred,omitempty"`     // whoami; none of a trusted session
+	Quotas        []*Quota               `protobuf:"bytes,30,rep,name=quotas,proto3" json:"quotas,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_ward_proto_msgTypes[48]
+	mi := &file_ward_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4033,7 +4259,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[48]
+	mi := &file_ward_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4046,7 +4272,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{48}
+	return file_ward_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Reply) GetErrno() uint32 {
@@ -4154,6 +4380,13 @@ func (x *Reply) GetCred() *Cred {
 	return nil
 }
 
+func (x *Reply) GetQuotas() []*Quota {
+	if x != nil {
+		return x.Quotas
+	}
+	return nil
+}
+
 // Opened mirrors posix.Opened.
 type Opened struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4168,7 +4401,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_ward_proto_msgTypes[49]
+	mi := &file_ward_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4180,7 +4413,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[49]
+	mi := &file_ward_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4193,7 +4426,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{49}
+	return file_ward_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Opened) GetAttr() *Attr {
@@ -4245,7 +4478,7 @@ type StatfsReply struct {
 
 func (x *StatfsReply) Reset() {
 	*x = StatfsReply{}
-	mi := &file_ward_proto_msgTypes[50]
+	mi := &file_ward_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4257,7 +4490,7 @@ func (x *StatfsReply) String() string {
 func (*StatfsReply) ProtoMessage() {}
 
 func (x *StatfsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[50]
+	mi := &file_ward_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4270,7 +4503,7 @@ func (x *StatfsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatfsReply.ProtoReflect.Descriptor instead.
 func (*StatfsReply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{50}
+	return file_ward_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *StatfsReply) GetBytes() uint64 {
@@ -4328,7 +4561,7 @@ type BlockHeader struct {
 
 func (x *BlockHeader) Reset() {
 	*x = BlockHeader{}
-	mi := &file_ward_proto_msgTypes[51]
+	mi := &file_ward_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4340,7 +4573,7 @@ func (x *BlockHeader) String() string {
 func (*BlockHeader) ProtoMessage() {}
 
 func (x *BlockHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[51]
+	mi := &file_ward_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4353,7 +4586,7 @@ func (x *BlockHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockHeader.ProtoReflect.Descriptor instead.
 func (*BlockHeader) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{51}
+	return file_ward_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *BlockHeader) GetId() uint64 {
@@ -4541,7 +4774,7 @@ const file_ward_proto_rawDesc = "" +
 	"\x06Dirent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12#\n" +
-	"\x04attr\x18\x03 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\"\xc2\r\n" +
+	"\x04attr\x18\x03 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\"\xf0\r\n" +
 	"\x04Call\x12#\n" +
 	"\x04cred\x18\x01 \x01(\v2\x0f.wardfs.v1.CredR\x04cred\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -4583,7 +4816,8 @@ const file_ward_proto_rawDesc = "" +
 	"\treclaimed\x18) \x01(\v2\x14.wardfs.v1.ReclaimedH\x00R\treclaimed\x12%\n" +
 	"\x03ids\x182 \x01(\v2\x11.wardfs.v1.IdentsH\x00R\x03ids\x12)\n" +
 	"\x05names\x183 \x01(\v2\x11.wardfs.v1.IdentsH\x00R\x05names\x12+\n" +
-	"\x06whoami\x184 \x01(\v2\x11.wardfs.v1.WhoamiH\x00R\x06whoamiB\x04\n" +
+	"\x06whoami\x184 \x01(\v2\x11.wardfs.v1.WhoamiH\x00R\x06whoami\x12,\n" +
+	"\x05quota\x18< \x01(\v2\x14.wardfs.v1.QuotaCallH\x00R\x05quotaB\x04\n" +
 	"\x02op\".\n" +
 	"\x06Lookup\x12\x10\n" +
 	"\x03dir\x18\x01 \x01(\x04R\x03dir\x12\x12\n" +
@@ -4713,7 +4947,29 @@ const file_ward_proto_rawDesc = "" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x10\n" +
 	"\x03ids\x18\x02 \x03(\rR\x03ids\x12\x14\n" +
 	"\x05names\x18\x03 \x03(\fR\x05names\"\b\n" +
-	"\x06Whoami\"\xff\x03\n" +
+	"\x06Whoami\"\x98\x01\n" +
+	"\tQuotaCall\x12'\n" +
+	"\x02op\x18\x01 \x01(\x0e2\x17.wardfs.v1.QuotaCall.OpR\x02op\x12&\n" +
+	"\x05quota\x18\x02 \x01(\v2\x10.wardfs.v1.QuotaR\x05quota\":\n" +
+	"\x02Op\x12\b\n" +
+	"\x04LIST\x10\x00\x12\a\n" +
+	"\x03SET\x10\x01\x12\n" +
+	"\n" +
+	"\x06REMOVE\x10\x02\x12\t\n" +
+	"\x05CHECK\x10\x03\x12\n" +
+	"\n" +
+	"\x06REPAIR\x10\x04\"\xc9\x01\n" +
+	"\x05Quota\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\x04R\x02id\x12\x14\n" +
+	"\x05bytes\x18\x03 \x01(\x04R\x05bytes\x12\x16\n" +
+	"\x06inodes\x18\x04 \x01(\x04R\x06inodes\x12\x1d\n" +
+	"\n" +
+	"used_bytes\x18\x05 \x01(\x04R\tusedBytes\x12\x1f\n" +
+	"\vused_inodes\x18\x06 \x01(\x04R\n" +
+	"usedInodes\x12\x1a\n" +
+	"\bcounting\x18\a \x01(\bR\bcounting\x12\x12\n" +
+	"\x04path\x18\b \x01(\fR\x04path\"\xa9\x04\n" +
 	"\x05Reply\x12\x14\n" +
 	"\x05errno\x18\x01 \x01(\rR\x05errno\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12#\n" +
@@ -4730,7 +4986,8 @@ const file_ward_proto_rawDesc = "" +
 	"\x04lock\x18\f \x01(\v2\x0f.wardfs.v1.LockR\x04lock\x12#\n" +
 	"\x04dirs\x18\r \x03(\v2\x0f.wardfs.v1.AttrR\x04dirs\x12)\n" +
 	"\x06idents\x18\x14 \x01(\v2\x11.wardfs.v1.IdentsR\x06idents\x12#\n" +
-	"\x04cred\x18\x15 \x01(\v2\x0f.wardfs.v1.CredR\x04cred\"\xb1\x01\n" +
+	"\x04cred\x18\x15 \x01(\v2\x0f.wardfs.v1.CredR\x04cred\x12(\n" +
+	"\x06quotas\x18\x1e \x03(\v2\x10.wardfs.v1.QuotaR\x06quotas\"\xb1\x01\n" +
 	"\x06Opened\x12#\n" +
 	"\x04attr\x18\x01 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\x12+\n" +
 	"\aextents\x18\x02 \x03(\v2\x11.wardfs.v1.ExtentR\aextents\x12\x1d\n" +
@@ -4781,141 +5038,148 @@ func file_ward_proto_rawDescGZIP() []byte {
 	return file_ward_proto_rawDescData
 }
 
-var file_ward_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_ward_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
 var file_ward_proto_goTypes = []any{
-	(BlockHeader_Op)(0), // 0: wardfs.v1.BlockHeader.Op
-	(*ToServer)(nil),    // 1: wardfs.v1.ToServer
-	(*ToClient)(nil),    // 2: wardfs.v1.ToClient
-	(*Renew)(nil),       // 3: wardfs.v1.Renew
-	(*Renewed)(nil),     // 4: wardfs.v1.Renewed
-	(*Ended)(nil),       // 5: wardfs.v1.Ended
-	(*Hello)(nil),       // 6: wardfs.v1.Hello
-	(*Welcome)(nil),     // 7: wardfs.v1.Welcome
-	(*Cancel)(nil),      // 8: wardfs.v1.Cancel
-	(*Bye)(nil),         // 9: wardfs.v1.Bye
-	(*Recall)(nil),      // 10: wardfs.v1.Recall
-	(*Change)(nil),      // 11: wardfs.v1.Change
-	(*Cred)(nil),        // 12: wardfs.v1.Cred
-	(*Time)(nil),        // 13: wardfs.v1.Time
-	(*Attr)(nil),        // 14: wardfs.v1.Attr
-	(*Extent)(nil),      // 15: wardfs.v1.Extent
-	(*Dirent)(nil),      // 16: wardfs.v1.Dirent
-	(*Call)(nil),        // 17: wardfs.v1.Call
-	(*Lookup)(nil),      // 18: wardfs.v1.Lookup
-	(*Getattr)(nil),     // 19: wardfs.v1.Getattr
-	(*Setattr)(nil),     // 20: wardfs.v1.Setattr
-	(*Access)(nil),      // 21: wardfs.v1.Access
-	(*Readlink)(nil),    // 22: wardfs.v1.Readlink
-	(*Make)(nil),        // 23: wardfs.v1.Make
-	(*Symlink)(nil),     // 24: wardfs.v1.Symlink
-	(*Link)(nil),        // 25: wardfs.v1.Link
-	(*Remove)(nil),      // 26: wardfs.v1.Remove
-	(*Rename)(nil),      // 27: wardfs.v1.Rename
-	(*Readdir)(nil),     // 28: wardfs.v1.Readdir
-	(*Create)(nil),      // 29: wardfs.v1.Create
-	(*Open)(nil),        // 30: wardfs.v1.Open
-	(*Close)(nil),       // 31: wardfs.v1.Close
-	(*Layout)(nil),      // 32: wardfs.v1.Layout
-	(*Commit)(nil),      // 33: wardfs.v1.Commit
-	(*Inline)(nil),      // 34: wardfs.v1.Inline
-	(*Xattr)(nil),       // 35: wardfs.v1.Xattr
-	(*Statfs)(nil),      // 36: wardfs.v1.Statfs
-	(*Reclaim)(nil),     // 37: wardfs.v1.Reclaim
-	(*Allocate)(nil),    // 38: wardfs.v1.Allocate
-	(*CopyRange)(nil),   // 39: wardfs.v1.CopyRange
-	(*Tmpfile)(nil),     // 40: wardfs.v1.Tmpfile
-	(*Lock)(nil),        // 41: wardfs.v1.Lock
-	(*Getlk)(nil),       // 42: wardfs.v1.Getlk
-	(*Setlk)(nil),       // 43: wardfs.v1.Setlk
-	(*Unlock)(nil),      // 44: wardfs.v1.Unlock
-	(*ReclaimLock)(nil), // 45: wardfs.v1.ReclaimLock
-	(*Reclaimed)(nil),   // 46: wardfs.v1.Reclaimed
-	(*Idents)(nil),      // 47: wardfs.v1.Idents
-	(*Whoami)(nil),      // 48: wardfs.v1.Whoami
-	(*Reply)(nil),       // 49: wardfs.v1.Reply
-	(*Opened)(nil),      // 50: wardfs.v1.Opened
-	(*StatfsReply)(nil), // 51: wardfs.v1.StatfsReply
-	(*BlockHeader)(nil), // 52: wardfs.v1.BlockHeader
+	(QuotaCall_Op)(0),   // 0: wardfs.v1.QuotaCall.Op
+	(BlockHeader_Op)(0), // 1: wardfs.v1.BlockHeader.Op
+	(*ToServer)(nil),    // 2: wardfs.v1.ToServer
+	(*ToClient)(nil),    // 3: wardfs.v1.ToClient
+	(*Renew)(nil),       // 4: wardfs.v1.Renew
+	(*Renewed)(nil),     // 5: wardfs.v1.Renewed
+	(*Ended)(nil),       // 6: wardfs.v1.Ended
+	(*Hello)(nil),       // 7: wardfs.v1.Hello
+	(*Welcome)(nil),     // 8: wardfs.v1.Welcome
+	(*Cancel)(nil),      // 9: wardfs.v1.Cancel
+	(*Bye)(nil),         // 10: wardfs.v1.Bye
+	(*Recall)(nil),      // 11: wardfs.v1.Recall
+	(*Change)(nil),      // 12: wardfs.v1.Change
+	(*Cred)(nil),        // 13: wardfs.v1.Cred
+	(*Time)(nil),        // 14: wardfs.v1.Time
+	(*Attr)(nil),        // 15: wardfs.v1.Attr
+	(*Extent)(nil),      // 16: wardfs.v1.Extent
+	(*Dirent)(nil),      // 17: wardfs.v1.Dirent
+	(*Call)(nil),        // 18: wardfs.v1.Call
+	(*Lookup)(nil),      // 19: wardfs.v1.Lookup
+	(*Getattr)(nil),     // 20: wardfs.v1.Getattr
+	(*Setattr)(nil),     // 21: wardfs.v1.Setattr
+	(*Access)(nil),      // 22: wardfs.v1.Access
+	(*Readlink)(nil),    // 23: wardfs.v1.Readlink
+	(*Make)(nil),        // 24: wardfs.v1.Make
+	(*Symlink)(nil),     // 25: wardfs.v1.Symlink
+	(*Link)(nil),        // 26: wardfs.v1.Link
+	(*Remove)(nil),      // 27: wardfs.v1.Remove
+	(*Rename)(nil),      // 28: wardfs.v1.Rename
+	(*Readdir)(nil),     // 29: wardfs.v1.Readdir
+	(*Create)(nil),      // 30: wardfs.v1.Create
+	(*Open)(nil),        // 31: wardfs.v1.Open
+	(*Close)(nil),       // 32: wardfs.v1.Close
+	(*Layout)(nil),      // 33: wardfs.v1.Layout
+	(*Commit)(nil),      // 34: wardfs.v1.Commit
+	(*Inline)(nil),      // 35: wardfs.v1.Inline
+	(*Xattr)(nil),       // 36: wardfs.v1.Xattr
+	(*Statfs)(nil),      // 37: wardfs.v1.Statfs
+	(*Reclaim)(nil),     // 38: wardfs.v1.Reclaim
+	(*Allocate)(nil),    // 39: wardfs.v1.Allocate
+	(*CopyRange)(nil),   // 40: wardfs.v1.CopyRange
+	(*Tmpfile)(nil),     // 41: wardfs.v1.Tmpfile
+	(*Lock)(nil),        // 42: wardfs.v1.Lock
+	(*Getlk)(nil),       // 43: wardfs.v1.Getlk
+	(*Setlk)(nil),       // 44: wardfs.v1.Setlk
+	(*Unlock)(nil),      // 45: wardfs.v1.Unlock
+	(*ReclaimLock)(nil), // 46: wardfs.v1.ReclaimLock
+	(*Reclaimed)(nil),   // 47: wardfs.v1.Reclaimed
+	(*Idents)(nil),      // 48: wardfs.v1.Idents
+	(*Whoami)(nil),      // 49: wardfs.v1.Whoami
+	(*QuotaCall)(nil),   // 50: wardfs.v1.QuotaCall
+	(*Quota)(nil),       // 51: wardfs.v1.Quota
+	(*Reply)(nil),       // 52: wardfs.v1.Reply
+	(*Opened)(nil),      // 53: wardfs.v1.Opened
+	(*StatfsReply)(nil), // 54: wardfs.v1.StatfsReply
+	(*BlockHeader)(nil), // 55: wardfs.v1.BlockHeader
 }
 var file_ward_proto_depIdxs = []int32{
-	6,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
-	17, // 1: wardfs.v1.ToServer.call:type_name -> wardfs.v1.Call
-	8,  // 2: wardfs.v1.ToServer.cancel:type_name -> wardfs.v1.Cancel
-	9,  // 3: wardfs.v1.ToServer.bye:type_name -> wardfs.v1.Bye
-	3,  // 4: wardfs.v1.ToServer.renew:type_name -> wardfs.v1.Renew
-	7,  // 5: wardfs.v1.ToClient.welcome:type_name -> wardfs.v1.Welcome
-	49, // 6: wardfs.v1.ToClient.reply:type_name -> wardfs.v1.Reply
-	10, // 7: wardfs.v1.ToClient.recall:type_name -> wardfs.v1.Recall
-	5,  // 8: wardfs.v1.ToClient.ended:type_name -> wardfs.v1.Ended
-	4,  // 9: wardfs.v1.ToClient.renewed:type_name -> wardfs.v1.Renewed
-	11, // 10: wardfs.v1.Recall.changes:type_name -> wardfs.v1.Change
-	13, // 11: wardfs.v1.Attr.atime:type_name -> wardfs.v1.Time
-	13, // 12: wardfs.v1.Attr.mtime:type_name -> wardfs.v1.Time
-	13, // 13: wardfs.v1.Attr.ctime:type_name -> wardfs.v1.Time
-	13, // 14: wardfs.v1.Attr.btime:type_name -> wardfs.v1.Time
-	14, // 15: wardfs.v1.Dirent.attr:type_name -> wardfs.v1.Attr
-	12, // 16: wardfs.v1.Call.cred:type_name -> wardfs.v1.Cred
-	18, // 17: wardfs.v1.Call.lookup:type_name -> wardfs.v1.Lookup
-	19, // 18: wardfs.v1.Call.getattr:type_name -> wardfs.v1.Getattr
-	20, // 19: wardfs.v1.Call.setattr:type_name -> wardfs.v1.Setattr
-	21, // 20: wardfs.v1.Call.access:type_name -> wardfs.v1.Access
-	22, // 21: wardfs.v1.Call.readlink:type_name -> wardfs.v1.Readlink
-	23, // 22: wardfs.v1.Call.mkdir:type_name -> wardfs.v1.Make
-	23, // 23: wardfs.v1.Call.mknod:type_name -> wardfs.v1.Make
-	24, // 24: wardfs.v1.Call.symlink:type_name -> wardfs.v1.Symlink
-	25, // 25: wardfs.v1.Call.link:type_name -> wardfs.v1.Link
-	26, // 26: wardfs.v1.Call.unlink:type_name -> wardfs.v1.Remove
-	26, // 27: wardfs.v1.Call.rmdir:type_name -> wardfs.v1.Remove
-	27, // 28: wardfs.v1.Call.rename:type_name -> wardfs.v1.Rename
-	28, // 29: wardfs.v1.Call.readdir:type_name -> wardfs.v1.Readdir
-	29, // 30: wardfs.v1.Call.create:type_name -> wardfs.v1.Create
-	30, // 31: wardfs.v1.Call.open:type_name -> wardfs.v1.Open
-	31, // 32: wardfs.v1.Call.close:type_name -> wardfs.v1.Close
-	32, // 33: wardfs.v1.Call.layout:type_name -> wardfs.v1.Layout
-	33, // 34: wardfs.v1.Call.commit:type_name -> wardfs.v1.Commit
-	35, // 35: wardfs.v1.Call.getxattr:type_name -> wardfs.v1.Xattr
-	35, // 36: wardfs.v1.Call.setxattr:type_name -> wardfs.v1.Xattr
-	35, // 37: wardfs.v1.Call.listxattr:type_name -> wardfs.v1.Xattr
-	35, // 38: wardfs.v1.Call.removexattr:type_name -> wardfs.v1.Xattr
-	36, // 39: wardfs.v1.Call.statfs:type_name -> wardfs.v1.Statfs
-	37, // 40: wardfs.v1.Call.reclaim:type_name -> wardfs.v1.Reclaim
-	38, // 41: wardfs.v1.Call.allocate:type_name -> wardfs.v1.Allocate
-	39, // 42: wardfs.v1.Call.copy_range:type_name -> wardfs.v1.CopyRange
-	40, // 43: wardfs.v1.Call.tmpfile:type_name -> wardfs.v1.Tmpfile
-	42, // 44: wardfs.v1.Call.getlk:type_name -> wardfs.v1.Getlk
-	43, // 45: wardfs.v1.Call.setlk:type_name -> wardfs.v1.Setlk
-	44, // 46: wardfs.v1.Call.unlock:type_name -> wardfs.v1.Unlock
-	45, // 47: wardfs.v1.Call.reclaim_lock:type_name -> wardfs.v1.ReclaimLock
-	46, // 48: wardfs.v1.Call.reclaimed:type_name -> wardfs.v1.Reclaimed
-	47, // 49: wardfs.v1.Call.ids:type_name -> wardfs.v1.Idents
-	47, // 50: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
-	48, // 51: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
-	13, // 52: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
-	13, // 53: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
-	15, // 54: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
-	13, // 55: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
-	34, // 56: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
-	41, // 57: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
-	41, // 58: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
-	41, // 59: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
-	14, // 60: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
-	50, // 61: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
-	16, // 62: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
-	15, // 63: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
-	51, // 64: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
-	41, // 65: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
-	14, // 66: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
-	47, // 67: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
-	12, // 68: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
-	14, // 69: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
-	15, // 70: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
-	0,  // 71: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
-	72, // [72:72] is the sub-list for method output_type
-	72, // [72:72] is the sub-list for method input_type
-	72, // [72:72] is the sub-list for extension type_name
-	72, // [72:72] is the sub-list for extension extendee
-	0,  // [0:72] is the sub-list for field type_name
+	7,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
+	18, // 1: wardfs.v1.ToServer.call:type_name -> wardfs.v1.Call
+	9,  // 2: wardfs.v1.ToServer.cancel:type_name -> wardfs.v1.Cancel
+	10, // 3: wardfs.v1.ToServer.bye:type_name -> wardfs.v1.Bye
+	4,  // 4: wardfs.v1.ToServer.renew:type_name -> wardfs.v1.Renew
+	8,  // 5: wardfs.v1.ToClient.welcome:type_name -> wardfs.v1.Welcome
+	52, // 6: wardfs.v1.ToClient.reply:type_name -> wardfs.v1.Reply
+	11, // 7: wardfs.v1.ToClient.recall:type_name -> wardfs.v1.Recall
+	6,  // 8: wardfs.v1.ToClient.ended:type_name -> wardfs.v1.Ended
+	5,  // 9: wardfs.v1.ToClient.renewed:type_name -> wardfs.v1.Renewed
+	12, // 10: wardfs.v1.Recall.changes:type_name -> wardfs.v1.Change
+	14, // 11: wardfs.v1.Attr.atime:type_name -> wardfs.v1.Time
+	14, // 12: wardfs.v1.Attr.mtime:type_name -> wardfs.v1.Time
+	14, // 13: wardfs.v1.Attr.ctime:type_name -> wardfs.v1.Time
+	14, // 14: wardfs.v1.Attr.btime:type_name -> wardfs.v1.Time
+	15, // 15: wardfs.v1.Dirent.attr:type_name -> wardfs.v1.Attr
+	13, // 16: wardfs.v1.Call.cred:type_name -> wardfs.v1.Cred
+	19, // 17: wardfs.v1.Call.lookup:type_name -> wardfs.v1.Lookup
+	20, // 18: wardfs.v1.Call.getattr:type_name -> wardfs.v1.Getattr
+	21, // 19: wardfs.v1.Call.setattr:type_name -> wardfs.v1.Setattr
+	22, // 20: wardfs.v1.Call.access:type_name -> wardfs.v1.Access
+	23, // 21: wardfs.v1.Call.readlink:type_name -> wardfs.v1.Readlink
+	24, // 22: wardfs.v1.Call.mkdir:type_name -> wardfs.v1.Make
+	24, // 23: wardfs.v1.Call.mknod:type_name -> wardfs.v1.Make
+	25, // 24: wardfs.v1.Call.symlink:type_name -> wardfs.v1.Symlink
+	26, // 25: wardfs.v1.Call.link:type_name -> wardfs.v1.Link
+	27, // 26: wardfs.v1.Call.unlink:type_name -> wardfs.v1.Remove
+	27, // 27: wardfs.v1.Call.rmdir:type_name -> wardfs.v1.Remove
+	28, // 28: wardfs.v1.Call.rename:type_name -> wardfs.v1.Rename
+	29, // 29: wardfs.v1.Call.readdir:type_name -> wardfs.v1.Readdir
+	30, // 30: wardfs.v1.Call.create:type_name -> wardfs.v1.Create
+	31, // 31: wardfs.v1.Call.open:type_name -> wardfs.v1.Open
+	32, // 32: wardfs.v1.Call.close:type_name -> wardfs.v1.Close
+	33, // 33: wardfs.v1.Call.layout:type_name -> wardfs.v1.Layout
+	34, // 34: wardfs.v1.Call.commit:type_name -> wardfs.v1.Commit
+	36, // 35: wardfs.v1.Call.getxattr:type_name -> wardfs.v1.Xattr
+	36, // 36: wardfs.v1.Call.setxattr:type_name -> wardfs.v1.Xattr
+	36, // 37: wardfs.v1.Call.listxattr:type_name -> wardfs.v1.Xattr
+	36, // 38: wardfs.v1.Call.removexattr:type_name -> wardfs.v1.Xattr
+	37, // 39: wardfs.v1.Call.statfs:type_name -> wardfs.v1.Statfs
+	38, // 40: wardfs.v1.Call.reclaim:type_name -> wardfs.v1.Reclaim
+	39, // 41: wardfs.v1.Call.allocate:type_name -> wardfs.v1.Allocate
+	40, // 42: wardfs.v1.Call.copy_range:type_name -> wardfs.v1.CopyRange
+	41, // 43: wardfs.v1.Call.tmpfile:type_name -> wardfs.v1.Tmpfile
+	43, // 44: wardfs.v1.Call.getlk:type_name -> wardfs.v1.Getlk
+	44, // 45: wardfs.v1.Call.setlk:type_name -> wardfs.v1.Setlk
+	45, // 46: wardfs.v1.Call.unlock:type_name -> wardfs.v1.Unlock
+	46, // 47: wardfs.v1.Call.reclaim_lock:type_name -> wardfs.v1.ReclaimLock
+	47, // 48: wardfs.v1.Call.reclaimed:type_name -> wardfs.v1.Reclaimed
+	48, // 49: wardfs.v1.Call.ids:type_name -> wardfs.v1.Idents
+	48, // 50: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
+	49, // 51: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
+	50, // 52: wardfs.v1.Call.quota:type_name -> wardfs.v1.QuotaCall
+	14, // 53: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
+	14, // 54: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
+	16, // 55: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
+	14, // 56: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
+	35, // 57: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
+	42, // 58: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
+	42, // 59: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
+	42, // 60: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
+	0,  // 61: wardfs.v1.QuotaCall.op:type_name -> wardfs.v1.QuotaCall.Op
+	51, // 62: wardfs.v1.QuotaCall.quota:type_name -> wardfs.v1.Quota
+	15, // 63: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
+	53, // 64: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
+	17, // 65: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
+	16, // 66: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
+	54, // 67: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
+	42, // 68: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
+	15, // 69: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
+	48, // 70: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
+	13, // 71: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
+	51, // 72: wardfs.v1.Reply.quotas:type_name -> wardfs.v1.Quota
+	15, // 73: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
+	16, // 74: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
+	1,  // 75: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
+	76, // [76:76] is the sub-list for method output_type
+	76, // [76:76] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_ward_proto_init() }
@@ -4973,14 +5237,15 @@ func file_ward_proto_init() {
 		(*Call_Ids)(nil),
 		(*Call_Names)(nil),
 		(*Call_Whoami)(nil),
+		(*Call_Quota)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ward_proto_rawDesc), len(file_ward_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   52,
+			NumEnums:      2,
+			NumMessages:   54,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -149,6 +149,8 @@ func (t *talk) subjects(c *proto.Call) (src, dst audit.Ref) {
 		src, dst.Text = inode(op.Removexattr.GetIno()), op.Removexattr.GetName()
 	case *proto.Call_Statfs:
 		src = inode(op.Statfs.GetIno())
+	case *proto.Call_Quota:
+		return quotaSubjects(op.Quota)
 	default:
 		return t.fileSubjects(c)
 	}

@@ -35,6 +35,7 @@ func (s *Server) collect(ctx context.Context) {
 		}
 		s.step(ctx, "inodes", func() (int, error) { return s.tree.Reclaim(ctx, collectBatch) })
 		s.step(ctx, "small blocks", func() (int, error) { return s.outline(ctx) })
+		s.step(ctx, "quotas", func() (int, error) { return s.tree.Count(ctx, collectBatch) })
 		s.step(ctx, "slices", func() (int, error) { return s.freeSlices(ctx) })
 		s.step(ctx, "extents", func() (int, error) { return s.Compact(ctx) })
 		if now.Sub(swept) > sweepEvery {

@@ -125,6 +125,8 @@ func (t *talk) dispatch(ctx context.Context, ns namespace.View, c *proto.Call, r
 		return err
 	case *proto.Call_Removexattr:
 		return ns.Removexattr(ctx, posix.Ino(op.Removexattr.Ino), string(op.Removexattr.Name))
+	case *proto.Call_Quota:
+		return t.quota(ctx, ns, op.Quota, r)
 	case *proto.Call_Statfs:
 		s, err := ns.Statfs(ctx, posix.Ino(op.Statfs.Ino))
 		r.Statfs = proto.ToStatfs(s)

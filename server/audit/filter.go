@@ -20,7 +20,7 @@ var groups = map[string][]string{
 	"lock": {"getlk", "setlk", "unlock"},
 	// Who came and went.
 	"session": {"attach", "detach"},
-	"admin":   {"sessions", "evict"},
+	"admin":   {"sessions", "evict", "quota"},
 	"owners":  {"ids", "names", "whoami"},
 }
 

@@ -137,6 +137,9 @@ var _ posix.Namespace = View{}
 // As binds the tree to a caller, outside of any session.
 func (t *Tree) As(c posix.Cred) View { return View{t: t, cred: c} }
 
+// Super reports whether the caller is a superuser.
+func (v View) Super() bool { return v.cred.Super }
+
 // In says in which session the caller acts: whose handles are meant.
 func (v View) In(s SessionID) View { v.sess = s; return v }
 

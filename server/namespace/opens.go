@@ -94,6 +94,23 @@ func (o *opens) lingers(ino posix.Ino) bool {
 	return true
 }
 
+// hasten ends the lingering of all that nobody has open, and answers whether
+// there was any.
+func (o *opens) hasten() (any bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.grace.on {
+		return false
+	}
+	for ino := range o.lost {
+		if n := o.nodes[ino]; n == nil || n.pins == 0 && n.handles == 0 {
+			delete(o.lost, ino)
+			any = true
+		}
+	}
+	return any
+}
+
 // lingering reports whether ino may still be opened without a name; o.mu is
 // held. While it may, it is not doomed: once its extents are cut, it may not.
 func (o *opens) lingering(ino posix.Ino) bool {

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
@@ -370,6 +371,33 @@ func TestQuotaOfManyAtOnce(t *testing.T) {
 		t.Errorf("%d made, %d refused, %+v", made.Load(), refused.Load(), used)
 	}
 	uses(t, tr, dirQuota(d), 0, uint64(made.Load())+1)
+}
+
+// Files that lost their names and linger for who has just looked them up make
+// room at once for who needs it; those that are open do not.
+func TestQuotaEndsLingering(t *testing.T) {
+	tr := open(t, twice{mem.New()}, Config{Linger: time.Hour})
+	v, ctx := tr.As(super).In(1), t.Context()
+	d := mkdir(t, v, 1, "d")
+	ok(t, tr.SetQuota(ctx, dirQuota(d), Usage{Inodes: 4}))
+	countAll(t, tr)
+	mknod(t, v, d, "a")
+	mknod(t, v, d, "b")
+	o, err := v.Create(ctx, d, "open", 0o600, 0, 1, posix.OpenWrite)
+	ok(t, err)
+	for _, name := range []string{"a", "b", "open"} {
+		ok(t, v.Unlink(ctx, d, name))
+	}
+	uses(t, tr, dirQuota(d), 0, 4)
+	mknod(t, v, d, "c")
+	uses(t, tr, dirQuota(d), 0, 3)
+	mknod(t, v, d, "e")
+	no(t, posix.ENOSPC, second1(v.Mkdir(ctx, d, "f", 0o755, 0)))
+	_, err = v.Getattr(ctx, o.Attr.Ino)
+	ok(t, err)
+	ok(t, v.Close(ctx, 1))
+	mknod(t, v, d, "f")
+	settled(t, tr)
 }
 
 // What comes to nothing in the engine takes nothing of a quota.

@@ -1,6 +1,7 @@
 package namespace
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/wardfs/wardfs/posix"
@@ -172,12 +173,37 @@ func (x *txn) refuse(id QuotaID, a amount) error {
 	}
 	used := x.t.quotas.used[id].more() // less than nothing is damage, and no reason to refuse
 	if l := r.limit.Bytes; l > 0 && a.bytes > 0 && uint64(used.bytes+a.bytes) > l {
-		return fmt.Errorf("%w: the quota of %s is %d bytes, %d are used and %d more would be", errno, id, l, used.bytes, a.bytes)
+		return &overQuota{errno, fmt.Sprintf("the quota of %s is %d bytes, %d are used and %d more would be", id, l, used.bytes, a.bytes)}
 	}
 	if l := r.limit.Inodes; l > 0 && a.inodes > 0 && uint64(used.inodes+a.inodes) > l {
-		return fmt.Errorf("%w: the quota of %s is %d inodes, %d are used and %d more would be", errno, id, l, used.inodes, a.inodes)
+		return &overQuota{errno, fmt.Sprintf("the quota of %s is %d inodes, %d are used and %d more would be", id, l, used.inodes, a.inodes)}
 	}
 	return nil
+}
+
+// overQuota is the refusal of what a quota does not allow.
+type overQuota struct {
+	errno posix.Errno
+	why   string
+}
+
+func (o *overQuota) Error() string { return o.why }
+func (o *overQuota) Unwrap() error { return o.errno }
+
+// hasten gives back what files use that lost their last name and only linger,
+// for somebody needs the room: whoever deletes can go on at once. It answers
+// whether there was any.
+func (t *Tree) hasten(ctx context.Context) (any bool) {
+	if !t.opens.hasten() {
+		return false
+	}
+	for {
+		did, err := t.Reclaim(ctx, t.step)
+		if did == 0 || err != nil {
+			return any
+		}
+		any = true
+	}
 }
 
 // taken is what a transaction was given of a quota, and what it gives back.

@@ -125,6 +125,14 @@ func (t *Tree) damage(op string, err error) {
 // run is an engine transaction of the view: it writes back the inodes and
 // references that f changed, and when all is durable tells what changed.
 func (v View) run(ctx context.Context, f func(*txn) error) (*txn, error) {
+	x, err := v.gated(ctx, f)
+	if over := (*overQuota)(nil); errors.As(err, &over) && v.t.hasten(ctx) {
+		return v.gated(ctx, f)
+	}
+	return x, err
+}
+
+func (v View) gated(ctx context.Context, f func(*txn) error) (*txn, error) {
 	v.t.quotas.gate.RLock()
 	defer v.t.quotas.gate.RUnlock()
 	return v.attempt(ctx, f)
