@@ -220,6 +220,14 @@ func (m *Mount) Whoami(ctx context.Context) (posix.Cred, bool, error) {
 // Quotas are the server's, for a caller who is a superuser.
 func (m *Mount) Quotas(c posix.Cred) remote.Quotas { return remote.QuotasAs(m.session, c) }
 
+// Sessions answers all sessions of the server, and Evict ends one; both are
+// EPERM for whoever is no superuser.
+func (m *Mount) Sessions(ctx context.Context) ([]remote.Session, error) {
+	return remote.Sessions(ctx, m.session)
+}
+
+func (m *Mount) Evict(ctx context.Context, id uint64) error { return remote.Evict(ctx, m.session, id) }
+
 // Files is the bytes of the mount's files.
 func (m *Mount) Files() *file.Files { return m.files }
 

@@ -130,7 +130,7 @@ func (x BlockHeader_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BlockHeader_Op.Descriptor instead.
 func (BlockHeader_Op) EnumDescriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{53, 0}
+	return file_ward_proto_rawDescGZIP(), []int{56, 0}
 }
 
 // ToServer is one message of the client on the session's stream.
@@ -1541,6 +1541,8 @@ type Call struct {
 	//	*Call_Names
 	//	*Call_Whoami
 	//	*Call_Quota
+	//	*Call_Sessions
+	//	*Call_Evict
 	Op            isCall_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1935,6 +1937,24 @@ func (x *Call) GetQuota() *QuotaCall {
 	return nil
 }
 
+func (x *Call) GetSessions() *Sessions {
+	if x != nil {
+		if x, ok := x.Op.(*Call_Sessions); ok {
+			return x.Sessions
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetEvict() *Evict {
+	if x != nil {
+		if x, ok := x.Op.(*Call_Evict); ok {
+			return x.Evict
+		}
+	}
+	return nil
+}
+
 type isCall_Op interface {
 	isCall_Op()
 }
@@ -2080,7 +2100,16 @@ type Call_Whoami struct {
 }
 
 type Call_Quota struct {
+	// Of superusers alone:
 	Quota *QuotaCall `protobuf:"bytes,60,opt,name=quota,proto3,oneof"`
+}
+
+type Call_Sessions struct {
+	Sessions *Sessions `protobuf:"bytes,61,opt,name=sessions,proto3,oneof"`
+}
+
+type Call_Evict struct {
+	Evict *Evict `protobuf:"bytes,62,opt,name=evict,proto3,oneof"`
 }
 
 func (*Call_Lookup) isCall_Op() {}
@@ -2154,6 +2183,10 @@ func (*Call_Names) isCall_Op() {}
 func (*Call_Whoami) isCall_Op() {}
 
 func (*Call_Quota) isCall_Op() {}
+
+func (*Call_Sessions) isCall_Op() {}
+
+func (*Call_Evict) isCall_Op() {}
 
 type Lookup struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4241,6 +4274,7 @@ type Reply struct {
 	Idents        *Idents                `protobuf:"bytes,20,opt,name=idents,proto3" json:"idents,omitempty"` // ids, names
 	Cred          *Cred                  `protobuf:"bytes,21,opt,name=cred,proto3" json:"cred,omitempty"`     // whoami; none of a trusted session
 	Quotas        []*Quota               `protobuf:"bytes,30,rep,name=quotas,proto3" json:"quotas,omitempty"`
+	Sessions      []*SessionInfo         `protobuf:"bytes,31,rep,name=sessions,proto3" json:"sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4387,6 +4421,220 @@ func (x *Reply) GetQuotas() []*Quota {
 	return nil
 }
 
+func (x *Reply) GetSessions() []*SessionInfo {
+	if x != nil {
+		return x.Sessions
+	}
+	return nil
+}
+
+// Sessions asks for all sessions of the server.
+type Sessions struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sessions) Reset() {
+	*x = Sessions{}
+	mi := &file_ward_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sessions) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sessions) ProtoMessage() {}
+
+func (x *Sessions) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sessions.ProtoReflect.Descriptor instead.
+func (*Sessions) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{51}
+}
+
+// Evict ends a session, as if its mount had gone: it can't come back.
+type Evict struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evict) Reset() {
+	*x = Evict{}
+	mi := &file_ward_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evict) ProtoMessage() {}
+
+func (x *Evict) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evict.ProtoReflect.Descriptor instead.
+func (*Evict) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *Evict) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+// SessionInfo is a session for people.
+type SessionInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Session       uint64                 `protobuf:"varint,1,opt,name=session,proto3" json:"session,omitempty"`
+	Principal     string                 `protobuf:"bytes,2,opt,name=principal,proto3" json:"principal,omitempty"`
+	Mechanism     string                 `protobuf:"bytes,3,opt,name=mechanism,proto3" json:"mechanism,omitempty"`
+	Via           string                 `protobuf:"bytes,4,opt,name=via,proto3" json:"via,omitempty"`
+	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
+	Client        string                 `protobuf:"bytes,6,opt,name=client,proto3" json:"client,omitempty"`
+	Peer          string                 `protobuf:"bytes,7,opt,name=peer,proto3" json:"peer,omitempty"` // empty while it has no stream
+	Since         *Time                  `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
+	Epoch         uint64                 `protobuf:"varint,9,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Handles       uint32                 `protobuf:"varint,10,opt,name=handles,proto3" json:"handles,omitempty"`
+	Locks         uint32                 `protobuf:"varint,11,opt,name=locks,proto3" json:"locks,omitempty"` // inodes on which it has, or had, locks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionInfo) Reset() {
+	*x = SessionInfo{}
+	mi := &file_ward_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionInfo) ProtoMessage() {}
+
+func (x *SessionInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionInfo.ProtoReflect.Descriptor instead.
+func (*SessionInfo) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *SessionInfo) GetSession() uint64 {
+	if x != nil {
+		return x.Session
+	}
+	return 0
+}
+
+func (x *SessionInfo) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *SessionInfo) GetMechanism() string {
+	if x != nil {
+		return x.Mechanism
+	}
+	return ""
+}
+
+func (x *SessionInfo) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *SessionInfo) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *SessionInfo) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *SessionInfo) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
+}
+
+func (x *SessionInfo) GetSince() *Time {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *SessionInfo) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SessionInfo) GetHandles() uint32 {
+	if x != nil {
+		return x.Handles
+	}
+	return 0
+}
+
+func (x *SessionInfo) GetLocks() uint32 {
+	if x != nil {
+		return x.Locks
+	}
+	return 0
+}
+
 // Opened mirrors posix.Opened.
 type Opened struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4401,7 +4649,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_ward_proto_msgTypes[51]
+	mi := &file_ward_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4413,7 +4661,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[51]
+	mi := &file_ward_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4426,7 +4674,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{51}
+	return file_ward_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Opened) GetAttr() *Attr {
@@ -4478,7 +4726,7 @@ type StatfsReply struct {
 
 func (x *StatfsReply) Reset() {
 	*x = StatfsReply{}
-	mi := &file_ward_proto_msgTypes[52]
+	mi := &file_ward_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4490,7 +4738,7 @@ func (x *StatfsReply) String() string {
 func (*StatfsReply) ProtoMessage() {}
 
 func (x *StatfsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[52]
+	mi := &file_ward_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4503,7 +4751,7 @@ func (x *StatfsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatfsReply.ProtoReflect.Descriptor instead.
 func (*StatfsReply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{52}
+	return file_ward_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *StatfsReply) GetBytes() uint64 {
@@ -4561,7 +4809,7 @@ type BlockHeader struct {
 
 func (x *BlockHeader) Reset() {
 	*x = BlockHeader{}
-	mi := &file_ward_proto_msgTypes[53]
+	mi := &file_ward_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4573,7 +4821,7 @@ func (x *BlockHeader) String() string {
 func (*BlockHeader) ProtoMessage() {}
 
 func (x *BlockHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[53]
+	mi := &file_ward_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4586,7 +4834,7 @@ func (x *BlockHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockHeader.ProtoReflect.Descriptor instead.
 func (*BlockHeader) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{53}
+	return file_ward_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *BlockHeader) GetId() uint64 {
@@ -4774,7 +5022,7 @@ const file_ward_proto_rawDesc = "" +
 	"\x06Dirent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12#\n" +
-	"\x04attr\x18\x03 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\"\xf0\r\n" +
+	"\x04attr\x18\x03 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\"\xcd\x0e\n" +
 	"\x04Call\x12#\n" +
 	"\x04cred\x18\x01 \x01(\v2\x0f.wardfs.v1.CredR\x04cred\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -4817,7 +5065,9 @@ const file_ward_proto_rawDesc = "" +
 	"\x03ids\x182 \x01(\v2\x11.wardfs.v1.IdentsH\x00R\x03ids\x12)\n" +
 	"\x05names\x183 \x01(\v2\x11.wardfs.v1.IdentsH\x00R\x05names\x12+\n" +
 	"\x06whoami\x184 \x01(\v2\x11.wardfs.v1.WhoamiH\x00R\x06whoami\x12,\n" +
-	"\x05quota\x18< \x01(\v2\x14.wardfs.v1.QuotaCallH\x00R\x05quotaB\x04\n" +
+	"\x05quota\x18< \x01(\v2\x14.wardfs.v1.QuotaCallH\x00R\x05quota\x121\n" +
+	"\bsessions\x18= \x01(\v2\x13.wardfs.v1.SessionsH\x00R\bsessions\x12(\n" +
+	"\x05evict\x18> \x01(\v2\x10.wardfs.v1.EvictH\x00R\x05evictB\x04\n" +
 	"\x02op\".\n" +
 	"\x06Lookup\x12\x10\n" +
 	"\x03dir\x18\x01 \x01(\x04R\x03dir\x12\x12\n" +
@@ -4969,7 +5219,7 @@ const file_ward_proto_rawDesc = "" +
 	"\vused_inodes\x18\x06 \x01(\x04R\n" +
 	"usedInodes\x12\x1a\n" +
 	"\bcounting\x18\a \x01(\bR\bcounting\x12\x12\n" +
-	"\x04path\x18\b \x01(\fR\x04path\"\xa9\x04\n" +
+	"\x04path\x18\b \x01(\fR\x04path\"\xdd\x04\n" +
 	"\x05Reply\x12\x14\n" +
 	"\x05errno\x18\x01 \x01(\rR\x05errno\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12#\n" +
@@ -4987,7 +5237,25 @@ const file_ward_proto_rawDesc = "" +
 	"\x04dirs\x18\r \x03(\v2\x0f.wardfs.v1.AttrR\x04dirs\x12)\n" +
 	"\x06idents\x18\x14 \x01(\v2\x11.wardfs.v1.IdentsR\x06idents\x12#\n" +
 	"\x04cred\x18\x15 \x01(\v2\x0f.wardfs.v1.CredR\x04cred\x12(\n" +
-	"\x06quotas\x18\x1e \x03(\v2\x10.wardfs.v1.QuotaR\x06quotas\"\xb1\x01\n" +
+	"\x06quotas\x18\x1e \x03(\v2\x10.wardfs.v1.QuotaR\x06quotas\x122\n" +
+	"\bsessions\x18\x1f \x03(\v2\x16.wardfs.v1.SessionInfoR\bsessions\"\n" +
+	"\n" +
+	"\bSessions\"!\n" +
+	"\x05Evict\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\"\xa2\x02\n" +
+	"\vSessionInfo\x12\x18\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\x12\x1c\n" +
+	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1c\n" +
+	"\tmechanism\x18\x03 \x01(\tR\tmechanism\x12\x10\n" +
+	"\x03via\x18\x04 \x01(\tR\x03via\x12\x12\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\x12\x16\n" +
+	"\x06client\x18\x06 \x01(\tR\x06client\x12\x12\n" +
+	"\x04peer\x18\a \x01(\tR\x04peer\x12%\n" +
+	"\x05since\x18\b \x01(\v2\x0f.wardfs.v1.TimeR\x05since\x12\x14\n" +
+	"\x05epoch\x18\t \x01(\x04R\x05epoch\x12\x18\n" +
+	"\ahandles\x18\n" +
+	" \x01(\rR\ahandles\x12\x14\n" +
+	"\x05locks\x18\v \x01(\rR\x05locks\"\xb1\x01\n" +
 	"\x06Opened\x12#\n" +
 	"\x04attr\x18\x01 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\x12+\n" +
 	"\aextents\x18\x02 \x03(\v2\x11.wardfs.v1.ExtentR\aextents\x12\x1d\n" +
@@ -5039,7 +5307,7 @@ func file_ward_proto_rawDescGZIP() []byte {
 }
 
 var file_ward_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_ward_proto_goTypes = []any{
 	(QuotaCall_Op)(0),   // 0: wardfs.v1.QuotaCall.Op
 	(BlockHeader_Op)(0), // 1: wardfs.v1.BlockHeader.Op
@@ -5094,9 +5362,12 @@ var file_ward_proto_goTypes = []any{
 	(*QuotaCall)(nil),   // 50: wardfs.v1.QuotaCall
 	(*Quota)(nil),       // 51: wardfs.v1.Quota
 	(*Reply)(nil),       // 52: wardfs.v1.Reply
-	(*Opened)(nil),      // 53: wardfs.v1.Opened
-	(*StatfsReply)(nil), // 54: wardfs.v1.StatfsReply
-	(*BlockHeader)(nil), // 55: wardfs.v1.BlockHeader
+	(*Sessions)(nil),    // 53: wardfs.v1.Sessions
+	(*Evict)(nil),       // 54: wardfs.v1.Evict
+	(*SessionInfo)(nil), // 55: wardfs.v1.SessionInfo
+	(*Opened)(nil),      // 56: wardfs.v1.Opened
+	(*StatfsReply)(nil), // 57: wardfs.v1.StatfsReply
+	(*BlockHeader)(nil), // 58: wardfs.v1.BlockHeader
 }
 var file_ward_proto_depIdxs = []int32{
 	7,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
@@ -5152,34 +5423,38 @@ var file_ward_proto_depIdxs = []int32{
 	48, // 50: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
 	49, // 51: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
 	50, // 52: wardfs.v1.Call.quota:type_name -> wardfs.v1.QuotaCall
-	14, // 53: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
-	14, // 54: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
-	16, // 55: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
-	14, // 56: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
-	35, // 57: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
-	42, // 58: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
-	42, // 59: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
-	42, // 60: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
-	0,  // 61: wardfs.v1.QuotaCall.op:type_name -> wardfs.v1.QuotaCall.Op
-	51, // 62: wardfs.v1.QuotaCall.quota:type_name -> wardfs.v1.Quota
-	15, // 63: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
-	53, // 64: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
-	17, // 65: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
-	16, // 66: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
-	54, // 67: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
-	42, // 68: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
-	15, // 69: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
-	48, // 70: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
-	13, // 71: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
-	51, // 72: wardfs.v1.Reply.quotas:type_name -> wardfs.v1.Quota
-	15, // 73: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
-	16, // 74: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
-	1,  // 75: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
-	76, // [76:76] is the sub-list for method output_type
-	76, // [76:76] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	53, // 53: wardfs.v1.Call.sessions:type_name -> wardfs.v1.Sessions
+	54, // 54: wardfs.v1.Call.evict:type_name -> wardfs.v1.Evict
+	14, // 55: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
+	14, // 56: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
+	16, // 57: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
+	14, // 58: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
+	35, // 59: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
+	42, // 60: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
+	42, // 61: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
+	42, // 62: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
+	0,  // 63: wardfs.v1.QuotaCall.op:type_name -> wardfs.v1.QuotaCall.Op
+	51, // 64: wardfs.v1.QuotaCall.quota:type_name -> wardfs.v1.Quota
+	15, // 65: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
+	56, // 66: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
+	17, // 67: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
+	16, // 68: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
+	57, // 69: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
+	42, // 70: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
+	15, // 71: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
+	48, // 72: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
+	13, // 73: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
+	51, // 74: wardfs.v1.Reply.quotas:type_name -> wardfs.v1.Quota
+	55, // 75: wardfs.v1.Reply.sessions:type_name -> wardfs.v1.SessionInfo
+	14, // 76: wardfs.v1.SessionInfo.since:type_name -> wardfs.v1.Time
+	15, // 77: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
+	16, // 78: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
+	1,  // 79: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
+	80, // [80:80] is the sub-list for method output_type
+	80, // [80:80] is the sub-list for method input_type
+	80, // [80:80] is the sub-list for extension type_name
+	80, // [80:80] is the sub-list for extension extendee
+	0,  // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_ward_proto_init() }
@@ -5238,6 +5513,8 @@ func file_ward_proto_init() {
 		(*Call_Names)(nil),
 		(*Call_Whoami)(nil),
 		(*Call_Quota)(nil),
+		(*Call_Sessions)(nil),
+		(*Call_Evict)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -5245,7 +5522,7 @@ func file_ward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ward_proto_rawDesc), len(file_ward_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   54,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/wardfs/wardfs/identity/idmap"
@@ -147,6 +148,8 @@ func (t *talk) subjects(c *proto.Call) (src, dst audit.Ref) {
 		src = inode(op.Listxattr.GetIno())
 	case *proto.Call_Removexattr:
 		src, dst.Text = inode(op.Removexattr.GetIno()), op.Removexattr.GetName()
+	case *proto.Call_Evict:
+		src.Text = fmt.Appendf(nil, "session:%d", op.Evict.GetSession())
 	case *proto.Call_Statfs:
 		src = inode(op.Statfs.GetIno())
 	case *proto.Call_Quota:

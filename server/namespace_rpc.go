@@ -40,6 +40,11 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 	g := t.gate.Load()
 	if g != nil {
 		cred = g.cred(cred)
+	}
+	if r, ok := t.dispatchAdmin(ctx, cred, c); ok {
+		return r
+	}
+	if g != nil {
 		if err := g.enter(ctx, c); err != nil {
 			return failed(posix.E(op, posix.ErrnoOf(err), err))
 		}

@@ -9,7 +9,7 @@ func newAdmin(e *env) *cobra.Command {
 		Use: "admin", Short: "look after a server", Args: unknownVerb,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newAudit(e), newQuota(e))
+	c.AddCommand(newAudit(e), newQuota(e), newSessions(e), newEvict(e))
 	return c
 }
 

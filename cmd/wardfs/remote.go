@@ -80,12 +80,21 @@ func (r *reach) lists() (lists []string) {
 
 // place is what a PATH means; its tree is reached if it was not yet.
 func (r *reach) place(ctx context.Context, path string) (fs.Place, error) {
+	t, rest, err := r.reach(ctx, path)
+	if err != nil {
+		return fs.Place{}, err
+	}
+	return fs.Place{Tree: &t.Tree, Path: rest, Shown: path}, nil
+}
+
+// reach is the tree of a PATH, and where in it.
+func (r *reach) reach(ctx context.Context, path string) (*tree, string, error) {
 	where, rest, ok := cutRemote(path)
 	find := r.bySpec
 	if !ok {
 		var err error
 		if where, rest, err = underMount(path); err != nil {
-			return fs.Place{}, err
+			return nil, "", err
 		}
 		find = r.byMount
 	}
@@ -95,15 +104,15 @@ func (r *reach) place(ctx context.Context, path string) (fs.Place, error) {
 	}
 	t := r.tree(ctx, key, func() (mounting, error) { return find(ctx, where) })
 	if ok && errors.Is(t.err, posix.EACCES) {
-		return r.below(ctx, where, rest, path, t)
+		return r.below(ctx, where, rest, t)
 	}
-	return fs.Place{Tree: &t.Tree, Path: rest, Shown: path}, t.err
+	return t, rest, t.err
 }
 
-// below is place for a server whose top is not for us: it may export a
+// below is reach for a server whose top is not for us: it may export a
 // directory above the path, or that itself. It is tried from the top, so that
 // paths of one export find one session. The error is that of the top.
-func (r *reach) below(ctx context.Context, where, rest, path string, top *tree) (fs.Place, error) {
+func (r *reach) below(ctx context.Context, where, rest string, top *tree) (*tree, string, error) {
 	names := export.Names(rest)
 	for i := range names {
 		dir := "/" + strings.Join(names[:i+1], "/")
@@ -116,13 +125,13 @@ func (r *reach) below(ctx context.Context, where, rest, path string, top *tree) 
 			return m, err
 		})
 		if t.err == nil {
-			return fs.Place{Tree: &t.Tree, Path: "/" + strings.Join(names[i+1:], "/"), Shown: path}, nil
+			return t, "/" + strings.Join(names[i+1:], "/"), nil
 		}
 		if !errors.Is(t.err, posix.EACCES) {
 			break
 		}
 	}
-	return fs.Place{Tree: &top.Tree, Path: rest, Shown: path}, top.err
+	return top, rest, top.err
 }
 
 // tree is the tree of that key, reached as find says if it was not yet.

@@ -256,6 +256,23 @@ func (t *Tree) Handle(s SessionID, h posix.Handle) posix.Ino {
 	return f.ino
 }
 
+// Held answers how many handles a session has, and on how many inodes it has, or
+// had, locks.
+func (t *Tree) Held(s SessionID) (handles, locks int) {
+	t.opens.mu.Lock()
+	defer t.opens.mu.Unlock()
+	own := t.opens.sessions[s]
+	if own == nil {
+		return 0, 0
+	}
+	for _, u := range own.uses {
+		if u.locked {
+			locks++
+		}
+	}
+	return len(own.handles), locks
+}
+
 // Reopen gives session s back a handle that it had before the server was
 // restarted, on behalf of uid, who had opened it. Nothing is asked: the server
 // has proof that the session had it. Until Recovered, that holds for inodes

@@ -322,6 +322,7 @@ type Info struct {
 	Client    string    `json:"client"`
 	Since     time.Time `json:"since"`
 	Attached  bool      `json:"attached"`
+	Epoch     uint64    `json:"epoch"`
 }
 
 // List answers all sessions, oldest first.
@@ -330,7 +331,7 @@ func (r *Registry) List() []Info {
 	defer r.mu.Unlock()
 	out := make([]Info, 0, len(r.sessions))
 	for _, s := range r.sessions {
-		out = append(out, Info{s.ID, s.Principal.Name, s.Principal.Mechanism, s.Principal.Via, s.Path, s.Client, s.Since, s.fence != nil})
+		out = append(out, Info{s.ID, s.Principal.Name, s.Principal.Mechanism, s.Principal.Via, s.Path, s.Client, s.Since, s.fence != nil, s.epoch})
 	}
 	sort.Slice(out, func(i, j int) bool { return out[i].Since.Before(out[j].Since) })
 	return out
