@@ -171,9 +171,24 @@ func unmountPlain(mnt string, lazy bool) error {
 	return err
 }
 
+// usersTime is how long to look for who uses a mount: what /proc says of a
+// process that is stuck in a mount may not come before that goes on.
+const usersTime = 3 * time.Second
+
 // users names processes that hold something of the mount, as far as this user
-// may see: "bash (4711), vim (4712)".
+// may see and as far as can be told at once: "bash (4711), vim (4712)".
 func users(mnt string) string {
+	found := make(chan string, 1)
+	go func() { found <- lookForUsers(mnt) }()
+	select {
+	case who := <-found:
+		return who
+	case <-time.After(usersTime):
+		return "by whom can't be told, for a process of this machine does not answer"
+	}
+}
+
+func lookForUsers(mnt string) string {
 	procs, _ := filepath.Glob("/proc/[0-9]*")
 	var who []string
 	for _, p := range procs {

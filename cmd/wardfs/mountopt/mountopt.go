@@ -147,6 +147,8 @@ func (o *Options) set(word string) error {
 	name, value, has := strings.Cut(word, "=")
 	t, ok := find(name)
 	switch {
+	case name == "sec": // as NFS has it
+		return &Error{"mount option sec= is NFS's", "write mechanism=KERBEROS for sec=krb5, identity=trusted for sec=sys; what is sent is always encrypted"}
 	case !ok:
 		var names []string
 		for _, t := range table() {

@@ -302,7 +302,7 @@ func wrong(t *testing.T, d *ldaptest.Server) {
 		"nonsense as TLS": {func(c *ldap.Config) { c.Servers = []string{"ldaps://" + nonsense} }, "tls: "},
 		"endless":         {func(c *ldap.Config) { c.Servers = []string{"ldap://" + huge} }, "ldap: 127.0.0.1"},
 		"silence":         {func(c *ldap.Config) { c.Servers = []string{"ldap://" + silent}; c.StartTLS = true }, "StartTLS"},
-		"silent TLS":      {func(c *ldap.Config) { c.Servers = []string{"ldaps://" + silent} }, "deadline exceeded"},
+		"silent TLS":      {func(c *ldap.Config) { c.Servers = []string{"ldaps://" + silent} }, "ldap: 127.0.0.1"}, // a time-out of the dial or of the read, whichever is first
 		"mute":            {func(c *ldap.Config) { c.Servers = []string{"ldaps://" + mute}; c.CA = other.CA() }, "bind as"},
 		"closed":          {func(c *ldap.Config) { c.Servers = []string{"ldap://" + gone} }, "bind as"},
 		"nobody there":    {func(c *ldap.Config) { c.Servers = []string{"ldap://127.0.0.1:1"} }, "refused"},
