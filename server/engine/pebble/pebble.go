@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"sync/atomic"
@@ -165,6 +166,9 @@ func (db *DB) open() (err error) {
 			_ = db.fault.guard(db.lsm.Close) // on a frozen disk: only to free memory
 		}
 		err = ferr
+	}
+	if errors.Is(err, fs.ErrNotExist) && !errors.Is(err, ErrDamaged) {
+		err = fmt.Errorf("%w: a file is missing: %w", ErrDamaged, err) // the directory is there, and names it
 	}
 	if err != nil {
 		return ioError("open engine", dir, err)
