@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/chunk"
 )
 
@@ -94,10 +95,13 @@ func (s *Server) Sweep(ctx context.Context) (int, error) {
 			if named {
 				continue
 			}
-			if err := s.c.Blocks.Delete(ctx, b.ID); err != nil {
+			gone, err := s.removeStray(ctx, b.ID)
+			if err != nil {
 				return err
 			}
-			deleted++
+			if gone {
+				deleted++
+			}
 		}
 		batch = batch[:0]
 		return nil
@@ -119,4 +123,17 @@ func (s *Server) Sweep(ctx context.Context) (int, error) {
 		err = judge()
 	}
 	return deleted, err
+}
+
+// removeStray deletes a block unless a file has come to name it. While it asks
+// and deletes, nobody is between finding that a block is there and naming it:
+// that a block is old says only that this is unlikely, for clocks are set.
+func (s *Server) removeStray(ctx context.Context, id posix.BlockID) (gone bool, err error) {
+	s.naming.Lock()
+	defer s.naming.Unlock()
+	named, err := s.tree.Named(ctx, id)
+	if err != nil || named {
+		return false, err
+	}
+	return true, s.c.Blocks.Delete(ctx, id)
 }

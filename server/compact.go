@@ -8,6 +8,7 @@ import (
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/chunk"
+	"github.com/wardfs/wardfs/server/namespace"
 )
 
 const (
@@ -62,6 +63,8 @@ func (s *Server) compactFile(ctx context.Context, ino posix.Ino, most int) (exte
 		if len(worn) > 0 {
 			n, err := s.rewrite(ctx, ino, worn)
 			switch {
+			case errors.Is(err, posix.EAGAIN):
+				s.tree.Retry(ino) // what was stored was swept: somebody has set the clock
 			case errors.Is(err, chunk.ErrCorrupt), errors.Is(err, chunk.ErrNotFound):
 				// It was logged, or the file has changed: neither is for us to mend.
 			case err != nil:
@@ -96,6 +99,11 @@ func (s *Server) rewrite(ctx context.Context, ino posix.Ino, worn []posix.Extent
 		return 0, err
 	}
 	if err := s.c.Blocks.Sync(ctx); err != nil {
+		return 0, err
+	}
+	s.naming.RLock()
+	defer s.naming.RUnlock()
+	if err := s.stored(ctx, posix.Commit{Extents: namespace.Pack(worn, p.slice)}); err != nil {
 		return 0, err
 	}
 	done, err := s.tree.Repack(ctx, ino, worn, p.slice)

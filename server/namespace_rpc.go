@@ -173,6 +173,8 @@ func (t *talk) dispatchFile(ctx context.Context, ns namespace.View, c *proto.Cal
 		if errno != 0 {
 			return posix.E("commit", errno, nil)
 		}
+		t.s.naming.RLock()
+		defer t.s.naming.RUnlock()
 		if err := t.s.stored(ctx, commit); err != nil {
 			return err
 		}

@@ -131,6 +131,10 @@ type Server struct {
 	rules    atomic.Pointer[export.Rules]
 	expelled expelled
 
+	// naming is held, to read, from finding that blocks are stored to naming
+	// them; removeStray holds it to write.
+	naming sync.RWMutex
+
 	mu    sync.Mutex
 	talks map[*talk]struct{} // the session streams that are up
 

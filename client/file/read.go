@@ -12,6 +12,11 @@ import (
 // about.
 const layoutSpan = 4 * posix.ChunkSize
 
+// layoutTries is how often a read asks anew where its bytes lie before a block
+// that is not there counts as lost: who stood still for long enough may find
+// that the answer is old once more.
+const layoutTries = 3
+
 // errLayout is an answer of the server that makes no sense.
 var errLayout = errors.New("file: the server's layout is malformed")
 
@@ -35,17 +40,21 @@ func (h *Handle) Read(ctx context.Context, dst []byte, off uint64) (n int, err e
 		return 0, h.as("read", err)
 	}
 	n, err = h.read(ctx, dst, off)
-	if e := posix.ErrnoOf(err); e == posix.ENOENT || e == posix.EACCES {
-		// Another client has rewritten the place and the block is collected, or
-		// the file it was written for is no more one that this one shares with.
+	for range layoutTries {
+		if e := posix.ErrnoOf(err); e != posix.ENOENT && e != posix.EACCES {
+			break
+		}
+		// Another client has rewritten the place, or the server has compacted it,
+		// and the block is collected; or the file it was written for is no more
+		// one that this one shares with.
 		h.i.doubt()
 		if err = h.i.refresh(ctx, h.ns); err == nil {
 			n, err = h.read(ctx, dst, off)
 		}
-		if posix.ErrnoOf(err) == posix.ENOENT {
-			h.i.f.log.Error("block is missing", "ino", h.i.ino, "err", err)
-			err = posix.E("read", posix.EIO, err)
-		}
+	}
+	if posix.ErrnoOf(err) == posix.ENOENT {
+		h.i.f.log.Error("block is missing", "ino", h.i.ino, "err", err)
+		err = posix.E("read", posix.EIO, err)
 	}
 	if err != nil {
 		return 0, h.as("read", err)

@@ -50,11 +50,8 @@ func TestCompactionGivesBack(t *testing.T) {
 	same(t, "before", reader, want)
 
 	ahead.Store(int64(time.Hour))
-	n, err := h.srv.Compact(t.Context())
+	_, err = h.srv.Compact(t.Context()) // or the server's own round has come before
 	must(t, err)
-	if n == 0 {
-		t.Fatal("nothing was found to compact")
-	}
 	same(t, "after", reader, want)
 	ahead.Store(int64(2 * time.Hour)) // what was freed is old enough to go
 	for h.stored() > uint64(len(want))*5/4 {
