@@ -236,6 +236,9 @@ func (s *Session) wake() {
 // ends while a server is there, the answer is still awaited, since it tells
 // what has happened; without one it is EINTR.
 func (s *Session) Call(ctx context.Context, op string, cred posix.Cred, m *proto.Call, change bool) (*proto.Reply, error) {
+	if err := ctx.Err(); err != nil { // before anything could have happened
+		return nil, posix.E(op, posix.EINTR, err)
+	}
 	if s.c.Trusted {
 		m.Cred = proto.ToCred(cred)
 	}

@@ -11,9 +11,6 @@ const (
 	// beat is how often the writer looks after the file, and how long it waits
 	// before it tries again what failed. Every beat what was written is synced.
 	beat = time.Second
-	// gather is how long a record may wait for company. Without it the writer
-	// would be woken for each, in the time of the call that it tells of.
-	gather = 5 * time.Millisecond
 )
 
 // writer is the one goroutine that writes.
@@ -44,9 +41,6 @@ func (w *writer) run() {
 			if !ok {
 				w.end()
 				return
-			}
-			if len(w.queue) < cap(w.queue)/2 {
-				time.Sleep(gather)
 			}
 			w.take(r)
 		case <-tick.C:
