@@ -174,7 +174,7 @@ func (d *openDir) entries(ctx context.Context, s *server, from posix.Cookie, siz
 
 func (d *openDir) fetch(ctx context.Context, s *server, from posix.Cookie, n int, plus bool) (entries []posix.Dirent, err error) {
 	err = s.as(d.caller, false, func(ns posix.Namespace) (err error) {
-		entries, err = s.over(ns).ReaddirBy(ctx, d.ino, d.handle, from, n, plus)
+		entries, err = s.over(ns).Readdir(ctx, d.ino, d.handle, from, n, plus)
 		return err
 	})
 	return entries, err

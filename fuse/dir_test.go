@@ -74,7 +74,7 @@ func (l *lister) Open(context.Context, posix.Ino, posix.Handle, posix.OpenFlags)
 
 func (l *lister) Close(context.Context, posix.Handle) error { return nil }
 
-func (l *lister) ReaddirBy(_ context.Context, _ posix.Ino, _ posix.Handle, from posix.Cookie, max int, _ bool) ([]posix.Dirent, error) {
+func (l *lister) Readdir(_ context.Context, _ posix.Ino, _ posix.Handle, from posix.Cookie, max int, _ bool) ([]posix.Dirent, error) {
 	l.calls = append(l.calls, from)
 	all := entryNames(l.n)[from:]
 	return all[:min(max, len(all))], nil

@@ -301,11 +301,9 @@ type Namespace interface {
 	// Readdir answers entries of dir from the cookie on, "." and ".."
 	// included, at most max of them; none at the end. With plus, whole
 	// attributes. An entry that is there throughout is seen exactly once.
-	// It asks for r on dir.
-	Readdir(ctx context.Context, dir Ino, from Cookie, max int, plus bool) ([]Dirent, error)
-	// ReaddirBy is Readdir through h, an open handle of dir: that it was
-	// opened for reading is the right. 0 is no handle. EBADF.
-	ReaddirBy(ctx context.Context, dir Ino, h Handle, from Cookie, max int, plus bool) ([]Dirent, error)
+	// h is an open handle of dir: that it was opened for reading is the right.
+	// With 0, no handle, r on dir is asked for. EBADF.
+	Readdir(ctx context.Context, dir Ino, h Handle, from Cookie, max int, plus bool) ([]Dirent, error)
 
 	// Create makes a regular file and opens it as h, or opens the one that is
 	// there unless flags has OpenExcl (EEXIST).

@@ -113,7 +113,7 @@ func (t *talk) dispatch(ctx context.Context, ns namespace.View, c *proto.Call, r
 		return ns.Rename(ctx, posix.Ino(m.From), string(m.Name), posix.Ino(m.To), string(m.NewName), posix.RenameFlags(m.Flags))
 	case *proto.Call_Readdir:
 		m := op.Readdir
-		entries, err := ns.ReaddirBy(ctx, posix.Ino(m.Dir), posix.Handle(m.Handle), posix.Cookie(m.Cookie), int(min(m.Max, maxEntries)), m.Plus)
+		entries, err := ns.Readdir(ctx, posix.Ino(m.Dir), posix.Handle(m.Handle), posix.Cookie(m.Cookie), int(min(m.Max, maxEntries)), m.Plus)
 		r.Entries = proto.ToDirents(entries)
 		return err
 	case *proto.Call_Getxattr:

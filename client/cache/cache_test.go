@@ -140,7 +140,7 @@ func TestListing(t *testing.T) {
 		_, err := w.there.Mkdir(t.Context(), posix.RootIno, fmt.Sprint(i), 0o755, 0)
 		must(t, err)
 	}
-	entries, err := w.here.Readdir(t.Context(), posix.RootIno, 0, 100, false)
+	entries, err := w.here.Readdir(t.Context(), posix.RootIno, 0, 0, 100, false)
 	must(t, err)
 	if len(entries) != 12 {
 		t.Fatalf("%d entries", len(entries))
@@ -274,7 +274,7 @@ func TestModel(t *testing.T) {
 			}
 			fs.Setxattr(ctx, ino(), acl.XattrAccess, acl.EncodeXattr(l), 0)
 		case 9:
-			fs.Readdir(ctx, at, 0, 100, true)
+			fs.Readdir(ctx, at, 0, 0, 100, true)
 		}
 		w.sameACL(t, ino())
 		for _, d := range []posix.Ino{posix.RootIno, at} {

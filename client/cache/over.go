@@ -187,15 +187,11 @@ func (v view) Rename(ctx context.Context, from posix.Ino, name string, to posix.
 	return err
 }
 
-func (v view) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, limit int, plus bool) ([]posix.Dirent, error) {
-	return v.ReaddirBy(ctx, dir, 0, from, limit, plus)
-}
-
-// ReaddirBy asks for attributes in any case: who lists names looks at them next,
+// Readdir asks for attributes in any case: who lists names looks at them next,
 // and each look would be a question.
-func (v view) ReaddirBy(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, limit int, _ bool) ([]posix.Dirent, error) {
+func (v view) Readdir(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, limit int, _ bool) ([]posix.Dirent, error) {
 	mark := v.c.doubts.Mark()
-	entries, err := v.Namespace.ReaddirBy(ctx, dir, h, from, limit, true)
+	entries, err := v.Namespace.Readdir(ctx, dir, h, from, limit, true)
 	v.c.listed(mark, dir, entries)
 	return entries, err
 }

@@ -194,7 +194,7 @@ func (t *fakeTree) Getattr(ctx context.Context, ino posix.Ino) (posix.Attr, erro
 	return t.files[ino].attr, nil
 }
 
-func (t *fakeTree) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
+func (t *fakeTree) Readdir(ctx context.Context, dir posix.Ino, _ posix.Handle, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var out []posix.Dirent
@@ -286,10 +286,6 @@ func (t *fakeTree) Layout(ctx context.Context, h posix.Handle, off, length uint6
 		m, end = m[:50], m[49].End()
 	}
 	return m, end, nil
-}
-
-func (t *fakeTree) ReaddirBy(ctx context.Context, dir posix.Ino, _ posix.Handle, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
-	return t.Readdir(ctx, dir, from, max, plus)
 }
 
 func (t *fakeTree) Tmpfile(ctx context.Context, dir posix.Ino, mode, umask posix.Mode, h posix.Handle, flags posix.OpenFlags) (posix.Opened, error) {

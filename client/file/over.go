@@ -59,15 +59,9 @@ func (v over) Link(ctx context.Context, ino, dir posix.Ino, name string) (posix.
 	return v.f.show(a), nil
 }
 
-func (v over) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
+func (v over) Readdir(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
 	defer v.f.enter()()
-	entries, err := v.Namespace.Readdir(ctx, dir, from, max, plus)
-	return v.f.showAll(entries, plus), err
-}
-
-func (v over) ReaddirBy(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
-	defer v.f.enter()()
-	entries, err := v.Namespace.ReaddirBy(ctx, dir, h, from, max, plus)
+	entries, err := v.Namespace.Readdir(ctx, dir, h, from, max, plus)
 	return v.f.showAll(entries, plus), err
 }
 

@@ -26,13 +26,13 @@ func TestOver(t *testing.T) {
 	look("getattr", a, err)
 	a, err = ns.Lookup(ctx, posix.RootIno, "f")
 	look("lookup", a, err)
-	list, err := ns.Readdir(ctx, posix.RootIno, 0, 10, true)
+	list, err := ns.Readdir(ctx, posix.RootIno, 0, 0, 10, true)
 	look("readdir", list[0].Attr, err)
-	list, err = ns.Readdir(ctx, posix.RootIno, 0, 10, false)
+	list, err = ns.Readdir(ctx, posix.RootIno, 0, 0, 10, false)
 	if err != nil || list[0].Attr.Size != 0 {
 		t.Error("readdir without attributes was touched", list, err)
 	}
-	list, err = ns.ReaddirBy(ctx, posix.RootIno, 0, 0, 10, true)
+	list, err = ns.Readdir(ctx, posix.RootIno, 0, 0, 10, true)
 	look("readdir by handle", list[0].Attr, err)
 	h2, a, err := r.Open(ctx, r.tree, h.Ino(), posix.OpenRead)
 	look("open", a, err)

@@ -17,16 +17,12 @@ func (n namespace) Setattr(ctx context.Context, ino posix.Ino, set posix.SetAttr
 	return n.attr(ctx, "setattr", func(in posix.Namespace) (posix.Attr, error) { return in.Setattr(ctx, ino, set) })
 }
 
-func (n namespace) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, limit int, plus bool) ([]posix.Dirent, error) {
-	return n.ReaddirBy(ctx, dir, 0, from, limit, plus)
-}
-
-func (n namespace) ReaddirBy(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, limit int, plus bool) ([]posix.Dirent, error) {
+func (n namespace) Readdir(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, limit int, plus bool) ([]posix.Dirent, error) {
 	in, err := n.inner(ctx, "readdir")
 	if err != nil {
 		return nil, err
 	}
-	all, err := in.ReaddirBy(ctx, dir, h, from, limit, plus)
+	all, err := in.Readdir(ctx, dir, h, from, limit, plus)
 	if err == nil && plus {
 		n.showAll(ctx, all)
 	}

@@ -123,11 +123,7 @@ func (n Namespace) Rename(ctx context.Context, from posix.Ino, name string, to p
 	return err
 }
 
-func (n Namespace) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, limit int, plus bool) ([]posix.Dirent, error) {
-	return n.ReaddirBy(ctx, dir, 0, from, limit, plus)
-}
-
-func (n Namespace) ReaddirBy(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, limit int, plus bool) ([]posix.Dirent, error) {
+func (n Namespace) Readdir(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, limit int, plus bool) ([]posix.Dirent, error) {
 	m := &proto.Readdir{Dir: uint64(dir), Handle: uint64(h), Cookie: uint64(from), Max: uint32(max(limit, 0)), Plus: plus}
 	r, err := n.ask(ctx, "readdir", &proto.Call{Op: &proto.Call_Readdir{Readdir: m}})
 	return proto.FromDirents(r.GetEntries()), err

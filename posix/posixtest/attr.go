@@ -210,7 +210,7 @@ func testStale(e *env) {
 	e.no("readlink", posix.ESTALE, err)
 	_, err = e.root.Open(e.ctx, f, e.handle(), posix.OpenRead)
 	e.no("open", posix.ESTALE, err)
-	_, err = e.root.Readdir(e.ctx, f, 0, 10, false)
+	_, err = e.root.Readdir(e.ctx, f, 0, 0, 10, false)
 	e.no("readdir", posix.ESTALE, err)
 	_, err = e.root.Listxattr(e.ctx, f)
 	e.no("listxattr", posix.ESTALE, err)

@@ -264,7 +264,7 @@ func (e *env) list(dir posix.Ino, n int) map[string]posix.Ino {
 	e.Helper()
 	got := map[string]posix.Ino{}
 	for from := posix.Cookie(0); ; {
-		ents, err := e.root.Readdir(e.ctx, dir, from, n, false)
+		ents, err := e.root.Readdir(e.ctx, dir, 0, from, n, false)
 		e.ok(err)
 		if len(ents) == 0 {
 			delete(got, ".")

@@ -22,14 +22,14 @@ func testReaddir(e *env) {
 			e.is(name, got[name], ino)
 		}
 	}
-	ents, err := e.root.Readdir(e.ctx, d, 0, 1000, true)
+	ents, err := e.root.Readdir(e.ctx, d, 0, 0, 1000, true)
 	e.ok(err)
 	e.is("first", ents[0].Name, ".")
 	e.is("second", ents[1].Name, "..")
 	e.is("up", ents[1].Attr.Ino, posix.Ino(1))
 	for i, ent := range ents {
 		e.is(ent.Name+": attributes", ent.Attr, e.attr(ent.Attr.Ino))
-		rest, err := e.root.Readdir(e.ctx, d, ent.Next, 1, false)
+		rest, err := e.root.Readdir(e.ctx, d, 0, ent.Next, 1, false)
 		e.ok(err)
 		if i == len(ents)-1 {
 			e.is("after the last", len(rest), 0)
@@ -37,14 +37,14 @@ func testReaddir(e *env) {
 			e.Errorf("after %q: %v, want %q", ent.Name, rest, ents[i+1].Name)
 		}
 	}
-	ents, err = e.root.Readdir(e.ctx, d, 0, 10, false)
+	ents, err = e.root.Readdir(e.ctx, d, 0, 0, 10, false)
 	e.ok(err)
 	if len(ents) > 10 {
 		e.Errorf("%d entries, asked for 10", len(ents))
 	}
-	_, err = e.root.Readdir(e.ctx, want["file 1"], 0, 10, false)
+	_, err = e.root.Readdir(e.ctx, want["file 1"], 0, 0, 10, false)
 	e.no("of a file", posix.ENOTDIR, err)
-	_, err = e.root.Readdir(e.ctx, d, 0, 0, false)
+	_, err = e.root.Readdir(e.ctx, d, 0, 0, 0, false)
 	e.no("of nothing", posix.EINVAL, err)
 }
 
@@ -88,7 +88,7 @@ func testReaddirChanging(e *env) {
 	for round := range 10 {
 		seen := map[string]int{}
 		for from := posix.Cookie(0); ; {
-			ents, err := e.root.Readdir(e.ctx, d, from, 5+round, round%2 == 0)
+			ents, err := e.root.Readdir(e.ctx, d, 0, from, 5+round, round%2 == 0)
 			e.ok(err)
 			if len(ents) == 0 {
 				break
@@ -111,7 +111,7 @@ func testReaddirChanging(e *env) {
 func testReaddirPermission(e *env) {
 	d := e.owned(e.mkdir(1, "d", 0o700), alice, alice.GID)
 	f := e.mkfile(d, "f", 0o644)
-	_, err := e.as(eve).Readdir(e.ctx, d, 0, 10, false)
+	_, err := e.as(eve).Readdir(e.ctx, d, 0, 0, 10, false)
 	e.no("without r", posix.EACCES, err)
 	_, err = e.as(eve).Open(e.ctx, d, e.handle(), rd|dir)
 	e.no("open without r", posix.EACCES, err)
@@ -119,7 +119,7 @@ func testReaddirPermission(e *env) {
 	// Without x names are told, attributes are not.
 	e.chmod(d, 0o704)
 	for _, plus := range []bool{false, true} {
-		ents, err := e.as(eve).Readdir(e.ctx, d, 2, 10, plus)
+		ents, err := e.as(eve).Readdir(e.ctx, d, 0, 2, 10, plus)
 		e.ok(err)
 		e.is("entries", len(ents), 1)
 		e.is("entry", ents[0].Attr, posix.Attr{Ino: f, Mode: posix.TypeReg})
@@ -142,10 +142,10 @@ func testReaddirPermission(e *env) {
 		{"by the handle of another directory", posix.EBADF, 1, h},
 		{"by a handle that is none", posix.EBADF, d, search},
 	} {
-		_, err = e.as(alice).ReaddirBy(e.ctx, c.dir, c.h, 0, 10, false)
+		_, err = e.as(alice).Readdir(e.ctx, c.dir, c.h, 0, 10, false)
 		e.either(c.what, c.want, err)
 	}
 	e.ok(e.as(alice).Close(e.ctx, h))
-	_, err = e.as(alice).ReaddirBy(e.ctx, d, h, 0, 10, false)
+	_, err = e.as(alice).Readdir(e.ctx, d, h, 0, 10, false)
 	e.no("when closed", posix.EBADF, err)
 }

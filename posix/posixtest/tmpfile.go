@@ -110,7 +110,7 @@ func testRemovedDirectory(e *env) {
 	a := e.attr(d)
 	e.is("links", a.Nlink, uint32(0))
 	e.is("type", a.Mode.IsDir(), true)
-	ents, err := e.root.ReaddirBy(e.ctx, d, h, 0, 10, true)
+	ents, err := e.root.Readdir(e.ctx, d, h, 0, 10, true)
 	e.ok(err)
 	e.is("entries", len(ents), 0)
 	_, err = e.root.Mkdir(e.ctx, d, "x", 0o755, 0)

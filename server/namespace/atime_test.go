@@ -40,14 +40,14 @@ func TestAtime(t *testing.T) {
 			ok(t, v.Close(t.Context(), 2))
 			_, err = v.Readlink(t.Context(), link.Ino)
 			ok(t, err)
-			_, err = v.Readdir(t.Context(), d.Ino, 0, 10, false)
+			_, err = v.Readdir(t.Context(), d.Ino, 0, 0, 10, false)
 			ok(t, err)
 			reclaimAll(t, tr)
 		}
 		now = start.Add(100 * hour)
 		_, err = v.Open(t.Context(), f, 2, posix.OpenWrite) // is no reading
 		ok(t, err)
-		_, err = v.Readdir(t.Context(), d.Ino, 1, 10, false) // goes on with one
+		_, err = v.Readdir(t.Context(), d.Ino, 0, 1, 10, false) // goes on with one
 		ok(t, err)
 		reclaimAll(t, tr)
 		for what, ino := range map[string]posix.Ino{"file": f, "link": link.Ino, "directory": d.Ino} {

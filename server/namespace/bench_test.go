@@ -108,7 +108,7 @@ func benchDirectory(b *testing.B, v View, n int) {
 		b.Run(fmt.Sprintf("readdir256-plus=%v", plus), func(b *testing.B) {
 			from := posix.Cookie(0)
 			for b.Loop() {
-				ents, err := v.Readdir(ctx, d.Ino, from, 256, plus)
+				ents, err := v.Readdir(ctx, d.Ino, 0, from, 256, plus)
 				if err != nil {
 					b.Fatal(err)
 				}

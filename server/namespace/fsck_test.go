@@ -192,7 +192,7 @@ func everything(t *testing.T, v View, f posix.Ino) (errs []error) {
 	_, a := v.Lookup(ctx, 1, "f")
 	_, b := v.Getattr(ctx, f)
 	_, _, c := v.Layout(ctx, 1, 0, 100)
-	_, d := v.Readdir(ctx, 1, 0, 10, true)
+	_, d := v.Readdir(ctx, 1, 0, 0, 10, true)
 	_, e := v.Commit(ctx, 1, posix.Commit{Extents: []posix.Extent{{Len: 100, Slice: posix.Slice{File: f, ID: posix.SliceID{1}, Len: 100}}}})
 	g := v.Rename(ctx, 1, "f", 1, "f", 0)
 	return []error{a, b, c, d, e, g}

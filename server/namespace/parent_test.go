@@ -151,7 +151,7 @@ func comparePaths(t *testing.T, tr *Tree) {
 	names := map[posix.Ino][]string{}
 	var walk func(d posix.Ino, at string)
 	walk = func(d posix.Ino, at string) {
-		list, err := v.Readdir(ctx, d, 0, 100, true)
+		list, err := v.Readdir(ctx, d, 0, 0, 100, true)
 		ok(t, err)
 		for _, e := range list {
 			if dots(e.Name) {

@@ -15,14 +15,11 @@ import (
 // once more, and loses none. An answer never ends in between, or a reader of
 // one entry at a time would stand still, and may for that exceed max.
 //
+// The right is that of handle h, if that is not 0.
+//
 // With plus but without search permission on dir, Attr has no more than
 // without plus: its Nlink is 0 then, as of no entry that is there.
-func (v View) Readdir(ctx context.Context, dir posix.Ino, from posix.Cookie, max int, plus bool) ([]posix.Dirent, error) {
-	return v.ReaddirBy(ctx, dir, 0, from, max, plus)
-}
-
-// ReaddirBy is Readdir with the right of handle h, if that is not 0.
-func (v View) ReaddirBy(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, max int, plus bool) (ents []posix.Dirent, err error) {
+func (v View) Readdir(ctx context.Context, dir posix.Ino, h posix.Handle, from posix.Cookie, max int, plus bool) (ents []posix.Dirent, err error) {
 	if max <= 0 {
 		return nil, posix.E("readdir", posix.EINVAL, nil)
 	}

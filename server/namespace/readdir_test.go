@@ -24,7 +24,7 @@ func TestReaddirCollision(t *testing.T) {
 			seen := map[string]int{}
 			steps := 0
 			for from := posix.Cookie(0); ; steps++ {
-				ents, err := v.Readdir(t.Context(), 1, from, max, false)
+				ents, err := v.Readdir(t.Context(), 1, 0, from, max, false)
 				ok(t, err)
 				if len(ents) == 0 {
 					break

@@ -129,7 +129,7 @@ func TestCloseSoon(t *testing.T) {
 	}
 	until(t, "the end of all handles", func() bool { return m.Status().Session.Handles == 0 })
 	for i := range posix.Handle(many) {
-		if _, err := fs.ReaddirBy(ctx, posix.RootIno, i+1, 0, 10, false); posix.ErrnoOf(err) != posix.EBADF {
+		if _, err := fs.Readdir(ctx, posix.RootIno, i+1, 0, 10, false); posix.ErrnoOf(err) != posix.EBADF {
 			t.Fatalf("handle %d: %v", i+1, err)
 		}
 	}

@@ -21,10 +21,10 @@ var entryDenials = []denial{
 		return first(p.eve.Lookup(ctx, p.ino["/d/read"], "x"))
 	}},
 	{"readdir without r", posix.EACCES, func(ctx context.Context, p *place) error {
-		return first(p.eve.Readdir(ctx, p.ino["/blind"], 0, 10, true))
+		return first(p.eve.Readdir(ctx, p.ino["/blind"], 0, 0, 10, true))
 	}},
 	{"readdir through another session's handle", posix.EBADF, func(ctx context.Context, p *place) error {
-		return first(p.eve.ReaddirBy(ctx, p.ino["/d"], p.hand["/d"], 0, 10, true))
+		return first(p.eve.Readdir(ctx, p.ino["/d"], p.hand["/d"], 0, 10, true))
 	}},
 	{"mkdir without w", posix.EACCES, func(ctx context.Context, p *place) error {
 		return first(p.eve.Mkdir(ctx, p.ino["/d"], "x", 0o777, 0))

@@ -128,7 +128,7 @@ func (p *place) all() string {
 			fmt.Fprintln(&b, v, err)
 		}
 		if a.Mode.IsDir() {
-			l, err := p.root.Readdir(ctx, p.ino[path], 0, 100, false)
+			l, err := p.root.Readdir(ctx, p.ino[path], 0, 0, 100, false)
 			fmt.Fprintln(&b, l, err)
 		}
 	}

@@ -116,7 +116,7 @@ func TestTokenExpires(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if _, err := ns.ReaddirBy(t.Context(), posix.RootIno, handle, 0, 10, false); err != nil {
+	if _, err := ns.Readdir(t.Context(), posix.RootIno, handle, 0, 10, false); err != nil {
 		t.Errorf("what was open before: %v", err)
 	}
 }

@@ -203,7 +203,7 @@ func TestTwoHosts(t *testing.T) {
 	if _, err := one(root).Setattr(ctx, a.Ino, posix.SetAttr{Set: posix.SetOwner, UID: seen.UID + 100}); posix.ErrnoOf(err) != posix.EINVAL {
 		t.Errorf("a reserved number that is nobody's: %v", err)
 	}
-	if all, err := one(root).Readdir(ctx, posix.RootIno, 0, 100, true); err != nil || !slices.ContainsFunc(all, func(d posix.Dirent) bool { return d.Name == "d" && d.Attr.UID == seen.UID }) {
+	if all, err := one(root).Readdir(ctx, posix.RootIno, 0, 0, 100, true); err != nil || !slices.ContainsFunc(all, func(d posix.Dirent) bool { return d.Name == "d" && d.Attr.UID == seen.UID }) {
 		t.Errorf("a listing with attributes: %+v, %v", all, err)
 	}
 }

@@ -105,7 +105,7 @@ func (l *lister) directory(ctx context.Context, p Place, dir posix.Attr) error {
 // list calls f for each entry of a directory, in the directory's order.
 func (t *Tree) list(ctx context.Context, dir posix.Ino, f func(posix.Dirent) error) error {
 	for from := posix.Cookie(0); ; {
-		some, err := t.Readdir(ctx, dir, from, 1024, true)
+		some, err := t.Readdir(ctx, dir, 0, from, 1024, true)
 		if err != nil || len(some) == 0 {
 			return err
 		}
