@@ -13,6 +13,7 @@ import (
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
+	"github.com/wardfs/wardfs/proto/hands"
 	"github.com/wardfs/wardfs/server/audit"
 	"github.com/wardfs/wardfs/server/export"
 	"github.com/wardfs/wardfs/server/namespace"
@@ -66,7 +67,7 @@ type talk struct {
 	waits chan struct{}     // of calls that may wait for others; see mayWait
 	older []<-chan struct{} // idle of the streams of this session that were overtaken
 	idle  chan struct{}     // closed when no call is under way any more
-	hands *hands
+	hands *hands.Hands
 
 	recalls recalls
 }
@@ -79,7 +80,7 @@ func (w wire) Session(st grpc.ServerStream) error {
 		s: w.Server, st: st, ctx: ctx, end: end, calls: map[uint64]context.CancelFunc{},
 		recalls: recalls{wake: make(chan struct{}, 1)},
 		room:    make(chan struct{}, slots), waits: make(chan struct{}, lockWaits), idle: make(chan struct{}),
-		proven: credential{moved: make(chan struct{}, 1)}, hands: newHands(),
+		proven: credential{moved: make(chan struct{}, 1)}, hands: hands.New(),
 	}
 	start := time.Now()
 	welcome, err := t.handshake()
@@ -313,7 +314,7 @@ func (t *talk) begin(id uint64, running *sync.WaitGroup, f func(context.Context)
 		return
 	}
 	t.calls[id] = cancel
-	t.hands.do(running, t.ctx.Done(), func() {
+	t.hands.Do(running, t.ctx.Done(), func() {
 		defer cancel() // finish may find the call that took its id
 		defer t.finish(id)
 		f(ctx)

@@ -43,6 +43,7 @@ import (
 
 	"github.com/wardfs/wardfs/client/blockcache"
 	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/proto/hands"
 )
 
 // Blocks is what the data path needs of the chunk role. All methods are safe
@@ -119,7 +120,7 @@ type Files struct {
 	cancel context.CancelFunc
 	wake   chan struct{} // memory is short
 	work   sync.WaitGroup
-	hands  *hands
+	hands  *hands.Hands
 
 	mu      sync.Mutex
 	shut    bool
@@ -140,7 +141,7 @@ func New(c Config) *Files {
 		age: c.Age, readAhead: uint64(c.ReadAhead), now: c.Now, log: c.Log, rand: c.Rand, inlineMax: c.Inline, moved: c.Moved,
 		inodes: map[posix.Ino]*inode{}, byID: map[posix.Handle]*Handle{}, dirty: map[*inode]time.Time{}, bad: map[posix.BlockID]bool{},
 		wake: make(chan struct{}, 1), small: make(gate, maxSmall), ahead: make(gate, maxAhead),
-		rounds: make(gate, maxRounds), hands: newHands(),
+		rounds: make(gate, maxRounds), hands: hands.New(),
 	}
 	memory, uploads := c.Memory, c.Uploads
 	defaultTo(&memory, 256<<20)
@@ -191,7 +192,7 @@ func (f *Files) spawn(fn func()) bool {
 	if f.shut {
 		return false
 	}
-	f.hands.do(&f.work, f.ctx.Done(), fn)
+	f.hands.Do(&f.work, f.ctx.Done(), fn)
 	return true
 }
 

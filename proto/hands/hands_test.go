@@ -1,4 +1,4 @@
-package server
+package hands
 
 import (
 	"sync"
@@ -8,7 +8,7 @@ import (
 
 // All that is to be done is done, by few who stay, and they end when told to.
 func TestHands(t *testing.T) {
-	h, done := newHands(), make(chan struct{})
+	h, done := New(), make(chan struct{})
 	var running, all sync.WaitGroup
 	var did atomic.Int64
 	for range 8 {
@@ -16,7 +16,7 @@ func TestHands(t *testing.T) {
 			for range 500 {
 				var one sync.WaitGroup
 				one.Add(1)
-				h.do(&running, done, func() { did.Add(1); one.Done() })
+				h.Do(&running, done, func() { did.Add(1); one.Done() })
 				one.Wait()
 			}
 		})
@@ -28,7 +28,7 @@ func TestHands(t *testing.T) {
 	// Who waits while all are busy gets a hand of its own.
 	busy, freed := make(chan struct{}), make(chan struct{})
 	for range 2 * mostIdle {
-		h.do(&running, done, func() { busy <- struct{}{}; <-freed })
+		h.Do(&running, done, func() { busy <- struct{}{}; <-freed })
 	}
 	for range 2 * mostIdle {
 		<-busy
