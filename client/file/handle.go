@@ -115,8 +115,8 @@ func (h *Handle) flush(ctx context.Context, op string) error {
 	h.i.mu.Lock()
 	told := h.i.errs.tell(&h.seen)
 	h.i.mu.Unlock()
-	if err == nil {
-		err = told
+	if told != nil {
+		err = told // a round that the session did not outlive may say less
 	}
 	return as(op, err)
 }
