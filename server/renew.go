@@ -14,19 +14,36 @@ import (
 // credential is until when what a session has proven is good.
 type credential struct {
 	until atomic.Int64  // nanoseconds since the epoch; 0: without end
-	moved chan struct{} // gets a value when until has changed
+	moved chan struct{} // gets a value when until has moved on
 }
 
-func (c *credential) set(until time.Time) {
-	n := int64(0)
-	if !until.IsZero() {
-		n = until.UnixNano()
+// set is for the handshake, before anyone else looks.
+func (c *credential) set(until time.Time) { c.until.Store(nanos(until)) }
+
+// extend moves the end on, never back: proofs may be checked in another order
+// than they came in, and what was proven holds for as long as it did.
+func (c *credential) extend(until time.Time) {
+	n := nanos(until)
+	for {
+		old := c.until.Load()
+		if old == 0 || n != 0 && n <= old {
+			return
+		}
+		if c.until.CompareAndSwap(old, n) {
+			break
+		}
 	}
-	c.until.Store(n)
 	select {
 	case c.moved <- struct{}{}:
 	default:
 	}
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
 }
 
 // cap is t, or the credential's end if that is sooner: nothing that was given
@@ -86,7 +103,7 @@ func (t *talk) renew(ctx context.Context, r *proto.Renew) *proto.Renewed {
 		if who.Name != proven {
 			return errors.New("the session is of " + proven + ", and the proof of " + who.Name + "; mount anew for another user")
 		}
-		t.proven.set(who.Expires)
+		t.proven.extend(who.Expires)
 		out.Proof, out.ExpiresMs = who.Reply, expiresMs(who.Expires)
 		return nil
 	}()

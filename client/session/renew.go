@@ -48,6 +48,35 @@ func (s *Session) renew(st *stream) {
 	}
 }
 
+// renewal is a proof that was sent and waits for its answer. Each has an id of
+// its own: the answer to one that was given up may come late, and confirms
+// another proof.
+type renewal struct {
+	id     uint64
+	answer chan *proto.Renewed // of one
+}
+
+// answered takes the answer to id, if that is this one's.
+func (w *renewal) answered(id uint64, r *proto.Renewed) {
+	if w == nil || w.id != id {
+		return
+	}
+	select {
+	case w.answer <- r:
+	default: // answered twice
+	}
+}
+
+// renewing makes the renewal whose answer st waits for from now on.
+func (s *Session) renewing(st *stream) *renewal {
+	s.mu.Lock()
+	s.next++
+	w := &renewal{s.next, make(chan *proto.Renewed, 1)}
+	s.mu.Unlock()
+	st.renewal.Store(w)
+	return w
+}
+
 func (s *Session) renewOnce(ctx context.Context, st *stream) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, shakeTime)
 	defer cancel()
@@ -55,12 +84,13 @@ func (s *Session) renewOnce(ctx context.Context, st *stream) (time.Time, error) 
 	if err != nil {
 		return time.Time{}, err
 	}
-	if err := st.send(&proto.ToServer{Body: &proto.ToServer_Renew{Renew: &proto.Renew{Proof: proof.Bytes}}}); err != nil {
+	w := s.renewing(st)
+	if err := st.send(&proto.ToServer{Id: w.id, Body: &proto.ToServer_Renew{Renew: &proto.Renew{Proof: proof.Bytes}}}); err != nil {
 		return time.Time{}, err
 	}
 	var r *proto.Renewed
 	select {
-	case r = <-st.renewed:
+	case r = <-w.answer:
 	case <-ctx.Done():
 		return time.Time{}, ctx.Err()
 	}

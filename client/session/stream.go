@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,8 +28,8 @@ type stream struct {
 	server string
 	end    context.CancelFunc
 
-	expires time.Time           // when the server ends it, by the credential that was shown; zero: never
-	renewed chan *proto.Renewed // answers to renewals
+	expires time.Time               // when the server ends it, by the credential that was shown; zero: never
+	renewal atomic.Pointer[renewal] // the one whose answer is awaited
 
 	sending sync.Mutex // gRPC allows one sender at a time
 }
@@ -75,7 +76,7 @@ func (s *Session) attach(ctx context.Context, attempt int) (*stream, error) {
 	late := time.AfterFunc(shakeTime, end)
 	defer late.Stop()
 	defer context.AfterFunc(ctx, end)()
-	st := &stream{server: server, end: end, renewed: make(chan *proto.Renewed, 1)}
+	st := &stream{server: server, end: end}
 	if st.st, err = conn.NewStream(streamCtx, &proto.SessionStream, proto.SessionMethod); err == nil {
 		err = s.shake(ctx, st)
 	}
@@ -321,10 +322,7 @@ func (s *Session) receive(ctx context.Context, st *stream) error {
 		case *proto.ToClient_Recall:
 			s.recall(b.Recall)
 		case *proto.ToClient_Renewed:
-			select {
-			case st.renewed <- b.Renewed:
-			default: // nobody asked
-			}
+			st.renewal.Load().answered(m.Id, b.Renewed)
 		case *proto.ToClient_Ended:
 			err := proto.Failure("session", b.Ended.GetErrno(), b.Ended.GetMessage())
 			s.c.Log.Error("the server has ended the session", "server", st.server, "err", err)

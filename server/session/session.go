@@ -215,9 +215,16 @@ func (r *Registry) Resume(ctx context.Context, id ID, secret []byte, b Bond, fen
 	if old != nil {
 		old()
 	}
-	return s, epoch, r.save(ctx, s, epoch)
+	if err := r.save(ctx, s, epoch); err != nil {
+		s.Detach(epoch)
+		return nil, 0, err
+	}
+	return s, epoch, nil
 }
 
+// save writes the record of a session: its first, or a newer one over the one
+// that is there. Two Resumes may come here in the other order, and an End
+// before either: what has ended stays so, and is ErrUnknown.
 func (r *Registry) save(ctx context.Context, s *Session, epoch uint64) error {
 	v, err := json.Marshal(record{
 		Version: version, Secret: s.secret[:], Principal: s.Principal.Name, Mechanism: s.Principal.Mechanism, Via: s.Principal.Via,
@@ -227,9 +234,31 @@ func (r *Registry) save(ctx context.Context, s *Session, epoch uint64) error {
 		return err
 	}
 	return r.c.Engine.Update(ctx, func(tx engine.Tx) error {
+		if epoch > 1 {
+			newer, err := overtaken(tx, s.ID, epoch)
+			if err != nil || newer {
+				return err
+			}
+		}
 		tx.Put(key(s.ID), v)
 		return nil
 	})
+}
+
+// overtaken reports whether the record has a later epoch already.
+func overtaken(rd engine.Reader, id ID, epoch uint64) (bool, error) {
+	v, ok, err := rd.Get(key(id))
+	switch {
+	case err != nil:
+		return false, err
+	case !ok:
+		return false, ErrUnknown
+	}
+	var rec record
+	if err := json.Unmarshal(v, &rec); err != nil {
+		return false, fmt.Errorf("session record %x is damaged", key(id))
+	}
+	return rec.Epoch > epoch, nil
 }
 
 // Current reports whether epoch is the one in force.

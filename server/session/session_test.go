@@ -194,3 +194,56 @@ func TestDamagedRecordIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// hooked is an engine that does something else before its next Update.
+type hooked struct {
+	engine.Engine
+	next func() error
+}
+
+func (h *hooked) Update(ctx context.Context, f func(engine.Tx) error) error {
+	if next := h.next; next != nil {
+		h.next = nil
+		if err := next(); err != nil {
+			return err
+		}
+	}
+	return h.Engine.Update(ctx, f)
+}
+
+// TestResumeOvertaken: what comes between a Resume's decision and its record
+// is neither undone nor overwritten, and a Resume that fails attaches nothing.
+func TestResumeOvertaken(t *testing.T) {
+	e, c := &hooked{Engine: mem.New()}, new(clock)
+	ended := make(chan ID, 1)
+	r := open(t, e, c, ended)
+	s, secret := start(t, r, func() {})
+	resume := func(r *Registry) (uint64, error) {
+		_, epoch, err := r.Resume(t.Context(), s.ID, secret[:], alice, func() {})
+		return epoch, err
+	}
+	full := errors.New("full")
+	e.next = func() error { return full }
+	if _, err := resume(r); !errors.Is(err, full) || r.Away() != 1 {
+		t.Errorf("a Resume that can't be written: %v, %d away", err, r.Away())
+	}
+	e.next = func() error {
+		if epoch, err := resume(r); epoch != 4 {
+			t.Errorf("the second Resume: epoch %d, %v", epoch, err)
+		}
+		return nil
+	}
+	if epoch, err := resume(r); epoch != 3 || err != nil {
+		t.Errorf("the first Resume: epoch %d, %v", epoch, err)
+	}
+	if epoch, err := resume(open(t, e, c, ended)); epoch != 5 {
+		t.Errorf("after a restart: epoch %d, %v; want 5: the older record came last", epoch, err)
+	}
+	e.next = func() error { return r.End(t.Context(), s.ID) }
+	if _, err := resume(r); !errors.Is(err, ErrUnknown) {
+		t.Errorf("a Resume that an End came before: %v", err)
+	}
+	if n := open(t, e, c, ended).Away(); n != 0 {
+		t.Errorf("%d sessions after a restart: the record of one that had ended came back", n)
+	}
+}
