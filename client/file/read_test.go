@@ -82,6 +82,40 @@ func TestReadAhead(t *testing.T) {
 	}
 }
 
+// TestReadsBehindARow: who reads a row with others and was overtaken does not
+// end it, else all of it would be fetched again; who reads from the beginning
+// anew does, after a few reads.
+func TestReadsBehindARow(t *testing.T) {
+	r := newRig(t, Config{})
+	const size, step = 64 << 20, 128 << 10
+	h := r.open(r.written(pattern(size)), posix.OpenRead)
+	for off := uint64(0); off < size/2; off += step {
+		h.readAhead(off, step)
+	}
+	next, window := h.ahead.next, h.ahead.window
+	for off := range uint64(mostBehind) {
+		h.readAhead(off*step, step)
+		if h.ahead.next != next || h.ahead.window != window {
+			t.Fatalf("a read at %d ended the row", off*step)
+		}
+	}
+	h.readAhead(next, step)
+	if h.ahead.next != next+step || h.ahead.behind != 0 {
+		t.Errorf("the row did not go on: %+v", &h.ahead)
+	}
+	off := uint64(0)
+	for ; h.ahead.next > size/4; off += step {
+		h.readAhead(off, step)
+	}
+	if off != (mostBehind+1)*step {
+		t.Errorf("a new row after %d reads, want %d", off/step, mostBehind+1)
+	}
+	if h.readAhead(off, step); h.ahead.window != firstWindow {
+		t.Errorf("the new row reads %d ahead", h.ahead.window)
+	}
+	r.close(h)
+}
+
 // TestRandomReadsDoNotReadAhead and the cache stays in its bound.
 func TestRandomReadsDoNotReadAhead(t *testing.T) {
 	r := newRig(t, Config{Memory: minMemory})

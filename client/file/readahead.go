@@ -14,7 +14,12 @@ type readAhead struct {
 	next   uint64 // the end of what was read in a row
 	window uint64 // bytes to be ahead of it; 0 while reads are not in a row
 	until  uint64 // the end of what was asked for ahead
+	behind int    // reads far behind since the last that was in the row
 }
+
+// mostBehind is how many reads far behind a row, one after the other, are
+// readers of it that were overtaken; one more is a new row.
+const mostBehind = 4
 
 // firstWindow is how far the first read in a row reads ahead, in bytes; and
 // pieceSize is what one request ahead asks for.
@@ -29,12 +34,12 @@ const (
 func (h *Handle) readAhead(off, n uint64) {
 	r := &h.ahead
 	r.mu.Lock()
-	inRow := off <= r.next+r.window && off+n+r.window >= r.next && (off > 0 || r.next == 0)
-	if !inRow {
-		r.next, r.window, r.until = off+n, 0, 0
+	if !r.inRow(off, n) {
+		r.astray(off, n)
 		r.mu.Unlock()
 		return
 	}
+	r.behind = 0
 	r.next = max(r.next, off+n)
 	if r.until >= r.next+r.window/2 && r.window > 0 {
 		r.mu.Unlock()
@@ -50,6 +55,29 @@ func (h *Handle) readAhead(off, n uint64) {
 	if lo < hi && hi < math.MaxInt64 {
 		h.prefetch(lo, hi)
 	}
+}
+
+// inRow reports whether a read belongs to those before; r.mu is held.
+func (r *readAhead) inRow(off, n uint64) bool {
+	return off <= r.next+r.window && off+n+r.window >= r.next && (off > 0 || r.next == 0)
+}
+
+// astray is a read that does not: a new row begins, unless this may be one of
+// the old row that comes late. r.mu is held.
+func (r *readAhead) astray(off, n uint64) {
+	if r.window > 0 && off+n < r.next && r.behind < mostBehind {
+		r.behind++
+		return
+	}
+	r.next, r.window, r.until, r.behind = off+n, 0, 0, 0
+}
+
+// passed reports whether the row has come to end meanwhile: who had to wait
+// before he could claim a piece would fetch it behind the others' backs.
+func (r *readAhead) passed(end uint64) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.next >= end
 }
 
 // prefetch fetches what is stored of [lo, hi) into the cache, in the
@@ -71,8 +99,9 @@ func (h *Handle) prefetch(lo, hi uint64) {
 			index, off := from/posix.BlockSize, from%posix.BlockSize
 			n := min(end-from, pieceSize-off%pieceSize)
 			at := place{id: e.Slice.BlockID(index), chunk: e.Off / posix.ChunkSize, size: e.Slice.Block(index)}
-			h.prefetchPiece(at, off, n)
-			from += n
+			if from += n; !h.ahead.passed(e.Off + uint64(from-e.From)) {
+				h.prefetchPiece(at, off, n)
+			}
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -122,12 +123,15 @@ func TestDirectory(t *testing.T) {
 	m := start(t)
 	dir := filepath.Join(m.Path(), "d")
 	ok(t, os.Mkdir(dir, 0o755))
+	told := timer(t, entries)
 	beside(t, 16, entries, func(i int) error {
 		return os.WriteFile(filepath.Join(dir, fmt.Sprint("entry", i)), nil, 0o644)
 	})
+	told("filled")
 	for _, flags := range []string{"-U", "-lU"} {
 		out, err := exec.Command("ls", flags, dir).Output()
 		ok(t, err)
+		told("ls " + flags)
 		seen := map[string]bool{}
 		for line := range strings.Lines(string(out)) {
 			if f := strings.Fields(line); strings.HasPrefix(f[len(f)-1], "entry") {
@@ -140,6 +144,18 @@ func TestDirectory(t *testing.T) {
 	}
 	if out, err := exec.Command("rm", "-r", dir).CombinedOutput(); err != nil {
 		t.Errorf("rm: %v %.500s", err, out)
+	}
+	told("emptied")
+}
+
+// timer gives a function that logs what each of n things took since the last
+// call: sizes of two runs side by side show what grows faster than they do.
+func timer(t *testing.T, n int) func(did string) {
+	last := time.Now()
+	return func(did string) {
+		took := time.Since(last)
+		t.Logf("%s: %v, %v each", did, took.Round(time.Millisecond), took/time.Duration(n))
+		last = time.Now()
 	}
 }
 
