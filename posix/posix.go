@@ -150,6 +150,7 @@ const (
 	OpenExcl                        // O_EXCL
 	OpenExec                        // opened to be executed: x is asked for instead of r
 	OpenDir                         // a directory stream
+	OpenData                        // the bytes of a small file are wanted with the answer; no right
 )
 
 // AllocMode says what fallocate(2) does to a range.
@@ -171,6 +172,15 @@ type Opened struct {
 	// Capability is the signed right to the file's chunks that the chunk role
 	// checks; opaque to the client. Nil where the caller needs none.
 	Capability []byte
+	// Blocks are all that a small file is made of, if OpenData asked for them
+	// and the tree could answer them at once: at most InlineMax bytes.
+	Blocks []Block
+}
+
+// Block is a whole block, as it is stored.
+type Block struct {
+	ID   BlockID
+	Data []byte
 }
 
 // RenameFlags are those of renameat2(2).

@@ -101,12 +101,24 @@ func FromSlice(b []byte) (posix.SliceID, posix.Errno) {
 }
 
 func ToOpened(o posix.Opened) *Opened {
-	return &Opened{Attr: ToAttr(o.Attr), Extents: ToExtents(o.Extents), LayoutEnd: o.LayoutEnd, Capability: o.Capability}
+	m := &Opened{Attr: ToAttr(o.Attr), Extents: ToExtents(o.Extents), LayoutEnd: o.LayoutEnd, Capability: o.Capability}
+	for _, b := range o.Blocks {
+		m.Blocks = append(m.Blocks, &Block{File: uint64(b.ID.File), Slice: append([]byte(nil), b.ID.Slice[:]...), Index: b.ID.Index, Data: b.Data})
+	}
+	return m
 }
 
 func FromOpened(m *Opened) (posix.Opened, posix.Errno) {
 	es, errno := FromExtents(m.GetExtents())
-	return posix.Opened{Attr: FromAttr(m.GetAttr()), Extents: es, LayoutEnd: m.GetLayoutEnd(), Capability: m.GetCapability()}, errno
+	o := posix.Opened{Attr: FromAttr(m.GetAttr()), Extents: es, LayoutEnd: m.GetLayoutEnd(), Capability: m.GetCapability()}
+	for _, b := range m.GetBlocks() {
+		id, bad := FromSlice(b.GetSlice())
+		if bad != 0 {
+			return o, bad
+		}
+		o.Blocks = append(o.Blocks, posix.Block{ID: posix.BlockID{File: posix.Ino(b.GetFile()), Slice: id, Index: b.GetIndex()}, Data: b.GetData()})
+	}
+	return o, errno
 }
 
 func ToCommit(h posix.Handle, c posix.Commit) *Commit {

@@ -130,7 +130,7 @@ func (x BlockHeader_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BlockHeader_Op.Descriptor instead.
 func (BlockHeader_Op) EnumDescriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{56, 0}
+	return file_ward_proto_rawDescGZIP(), []int{57, 0}
 }
 
 // ToServer is one message of the client on the session's stream.
@@ -4643,6 +4643,7 @@ type Opened struct {
 	LayoutEnd     uint64                 `protobuf:"varint,3,opt,name=layout_end,json=layoutEnd,proto3" json:"layout_end,omitempty"`
 	Capability    []byte                 `protobuf:"bytes,4,opt,name=capability,proto3" json:"capability,omitempty"`
 	Ticket        []byte                 `protobuf:"bytes,5,opt,name=ticket,proto3" json:"ticket,omitempty"` // opens the handle again after a restart of the server
+	Blocks        []*Block               `protobuf:"bytes,6,rep,name=blocks,proto3" json:"blocks,omitempty"` // all of a small file's, if flags asked for them
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4712,6 +4713,82 @@ func (x *Opened) GetTicket() []byte {
 	return nil
 }
 
+func (x *Opened) GetBlocks() []*Block {
+	if x != nil {
+		return x.Blocks
+	}
+	return nil
+}
+
+// Block mirrors posix.Block.
+type Block struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          uint64                 `protobuf:"varint,1,opt,name=file,proto3" json:"file,omitempty"`
+	Slice         []byte                 `protobuf:"bytes,2,opt,name=slice,proto3" json:"slice,omitempty"`
+	Index         uint32                 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Data          []byte                 `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Block) Reset() {
+	*x = Block{}
+	mi := &file_ward_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Block) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Block) ProtoMessage() {}
+
+func (x *Block) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Block.ProtoReflect.Descriptor instead.
+func (*Block) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *Block) GetFile() uint64 {
+	if x != nil {
+		return x.File
+	}
+	return 0
+}
+
+func (x *Block) GetSlice() []byte {
+	if x != nil {
+		return x.Slice
+	}
+	return nil
+}
+
+func (x *Block) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *Block) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 // StatfsReply mirrors posix.Statfs.
 type StatfsReply struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4726,7 +4803,7 @@ type StatfsReply struct {
 
 func (x *StatfsReply) Reset() {
 	*x = StatfsReply{}
-	mi := &file_ward_proto_msgTypes[55]
+	mi := &file_ward_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4738,7 +4815,7 @@ func (x *StatfsReply) String() string {
 func (*StatfsReply) ProtoMessage() {}
 
 func (x *StatfsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[55]
+	mi := &file_ward_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4751,7 +4828,7 @@ func (x *StatfsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatfsReply.ProtoReflect.Descriptor instead.
 func (*StatfsReply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{55}
+	return file_ward_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *StatfsReply) GetBytes() uint64 {
@@ -4809,7 +4886,7 @@ type BlockHeader struct {
 
 func (x *BlockHeader) Reset() {
 	*x = BlockHeader{}
-	mi := &file_ward_proto_msgTypes[56]
+	mi := &file_ward_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4821,7 +4898,7 @@ func (x *BlockHeader) String() string {
 func (*BlockHeader) ProtoMessage() {}
 
 func (x *BlockHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[56]
+	mi := &file_ward_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4834,7 +4911,7 @@ func (x *BlockHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockHeader.ProtoReflect.Descriptor instead.
 func (*BlockHeader) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{56}
+	return file_ward_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *BlockHeader) GetId() uint64 {
@@ -5255,7 +5332,7 @@ const file_ward_proto_rawDesc = "" +
 	"\x05epoch\x18\t \x01(\x04R\x05epoch\x12\x18\n" +
 	"\ahandles\x18\n" +
 	" \x01(\rR\ahandles\x12\x14\n" +
-	"\x05locks\x18\v \x01(\rR\x05locks\"\xb1\x01\n" +
+	"\x05locks\x18\v \x01(\rR\x05locks\"\xdb\x01\n" +
 	"\x06Opened\x12#\n" +
 	"\x04attr\x18\x01 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\x12+\n" +
 	"\aextents\x18\x02 \x03(\v2\x11.wardfs.v1.ExtentR\aextents\x12\x1d\n" +
@@ -5264,7 +5341,13 @@ const file_ward_proto_rawDesc = "" +
 	"\n" +
 	"capability\x18\x04 \x01(\fR\n" +
 	"capability\x12\x16\n" +
-	"\x06ticket\x18\x05 \x01(\fR\x06ticket\"\x98\x01\n" +
+	"\x06ticket\x18\x05 \x01(\fR\x06ticket\x12(\n" +
+	"\x06blocks\x18\x06 \x03(\v2\x10.wardfs.v1.BlockR\x06blocks\"[\n" +
+	"\x05Block\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\x04R\x04file\x12\x14\n" +
+	"\x05slice\x18\x02 \x01(\fR\x05slice\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\rR\x05index\x12\x12\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\"\x98\x01\n" +
 	"\vStatfsReply\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x1d\n" +
 	"\n" +
@@ -5307,7 +5390,7 @@ func file_ward_proto_rawDescGZIP() []byte {
 }
 
 var file_ward_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_ward_proto_goTypes = []any{
 	(QuotaCall_Op)(0),   // 0: wardfs.v1.QuotaCall.Op
 	(BlockHeader_Op)(0), // 1: wardfs.v1.BlockHeader.Op
@@ -5366,8 +5449,9 @@ var file_ward_proto_goTypes = []any{
 	(*Evict)(nil),       // 54: wardfs.v1.Evict
 	(*SessionInfo)(nil), // 55: wardfs.v1.SessionInfo
 	(*Opened)(nil),      // 56: wardfs.v1.Opened
-	(*StatfsReply)(nil), // 57: wardfs.v1.StatfsReply
-	(*BlockHeader)(nil), // 58: wardfs.v1.BlockHeader
+	(*Block)(nil),       // 57: wardfs.v1.Block
+	(*StatfsReply)(nil), // 58: wardfs.v1.StatfsReply
+	(*BlockHeader)(nil), // 59: wardfs.v1.BlockHeader
 }
 var file_ward_proto_depIdxs = []int32{
 	7,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
@@ -5439,7 +5523,7 @@ var file_ward_proto_depIdxs = []int32{
 	56, // 66: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
 	17, // 67: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
 	16, // 68: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
-	57, // 69: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
+	58, // 69: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
 	42, // 70: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
 	15, // 71: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
 	48, // 72: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
@@ -5449,12 +5533,13 @@ var file_ward_proto_depIdxs = []int32{
 	14, // 76: wardfs.v1.SessionInfo.since:type_name -> wardfs.v1.Time
 	15, // 77: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
 	16, // 78: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
-	1,  // 79: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
-	80, // [80:80] is the sub-list for method output_type
-	80, // [80:80] is the sub-list for method input_type
-	80, // [80:80] is the sub-list for extension type_name
-	80, // [80:80] is the sub-list for extension extendee
-	0,  // [0:80] is the sub-list for field type_name
+	57, // 79: wardfs.v1.Opened.blocks:type_name -> wardfs.v1.Block
+	1,  // 80: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
+	81, // [81:81] is the sub-list for method output_type
+	81, // [81:81] is the sub-list for method input_type
+	81, // [81:81] is the sub-list for extension type_name
+	81, // [81:81] is the sub-list for extension extendee
+	0,  // [0:81] is the sub-list for field type_name
 }
 
 func init() { file_ward_proto_init() }
@@ -5522,7 +5607,7 @@ func file_ward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ward_proto_rawDesc), len(file_ward_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   57,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/chunk"
@@ -35,12 +36,63 @@ func (b blocks) Get(ctx context.Context, id posix.BlockID, off uint32, dst []byt
 	return nil
 }
 
+// small is a whole block, or nil if it has more than most bytes.
+func (b blocks) small(ctx context.Context, id posix.BlockID, most int) ([]byte, error) {
+	data, ok, err := b.tree.Inline(ctx, id)
+	switch {
+	case err != nil:
+		return nil, err
+	case ok && len(data) <= most:
+		return data, nil
+	case ok:
+		return nil, nil
+	}
+	info, err := b.Store.Stat(ctx, id)
+	if err != nil || int64(info.Size) > int64(most) {
+		return nil, err
+	}
+	data = make([]byte, info.Size)
+	return data, b.Store.Get(ctx, id, 0, data)
+}
+
 func (b blocks) Stat(ctx context.Context, id posix.BlockID) (chunk.Info, error) {
 	data, ok, err := b.tree.Inline(ctx, id)
 	if ok || err != nil {
 		return chunk.Info{ID: id, Size: uint32(len(data))}, err
 	}
 	return b.Store.Stat(ctx, id)
+}
+
+// whole answers all that a small file is made of, which goes with the answer to
+// whoever has just been let open it for reading; nothing where that is too much
+// or can't be read at once. Whoever opened the file then asks for the blocks by
+// his capability, and is told what is wrong with them.
+func (s *Server) whole(ctx context.Context, o posix.Opened) (list []posix.Block) {
+	if !o.Attr.Mode.IsReg() || o.Attr.Size > posix.InlineMax || o.LayoutEnd < o.Attr.Size {
+		return nil
+	}
+	room := posix.InlineMax
+	for _, e := range o.Extents {
+		if e.Hole() {
+			continue
+		}
+		for i := e.From / posix.BlockSize; i <= (e.From+e.Len-1)/posix.BlockSize; i++ {
+			id := e.Slice.BlockID(i)
+			if slices.ContainsFunc(list, func(b posix.Block) bool { return b.ID == id }) {
+				continue
+			}
+			if e.Slice.Block(i) > posix.InlineMax {
+				return nil
+			}
+			data, err := s.blocks.small(ctx, id, room)
+			if err != nil || data == nil {
+				return nil
+			}
+			room -= len(data)
+			list = append(list, posix.Block{ID: id, Data: data})
+		}
+	}
+	return list
 }
 
 // outline moves blocks from the namespace to the chunk store and answers how

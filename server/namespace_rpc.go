@@ -159,8 +159,12 @@ func (t *talk) dispatchFile(ctx context.Context, ns namespace.View, c *proto.Cal
 		return t.opened(ctx, ns, r, o, m.Handle, m.Flags, err)
 	case *proto.Call_Open:
 		m := op.Open
-		o, err := ns.Open(ctx, posix.Ino(m.Ino), posix.Handle(m.Handle), posix.OpenFlags(m.Flags))
-		return t.opened(ctx, ns, r, o, m.Handle, m.Flags, err)
+		flags := posix.OpenFlags(m.Flags)
+		o, err := ns.Open(ctx, posix.Ino(m.Ino), posix.Handle(m.Handle), flags)
+		if err == nil && flags&posix.OpenData != 0 && flags&(posix.OpenRead|posix.OpenExec) != 0 {
+			o.Blocks = t.s.whole(ctx, o)
+		}
+		return t.opened(ctx, ns, r, o, m.Handle, uint32(flags&^posix.OpenData), err)
 	case *proto.Call_Close:
 		return ns.Close(ctx, posix.Handle(op.Close.Handle))
 	case *proto.Call_Layout:

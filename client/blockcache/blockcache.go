@@ -263,6 +263,19 @@ func (c *Cache) done(s *span, n int) {
 	}
 }
 
+// Has reports whether all of [off, off+n) of a block is there or on its way.
+func (c *Cache) Has(id posix.BlockID, off, n uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	end := off + n
+	for _, s := range c.blocks[id] {
+		if s.off <= off {
+			off = max(off, s.end())
+		}
+	}
+	return off >= end
+}
+
 // Claim is a span that whoever made it must fill, in the background.
 type Claim struct {
 	c *Cache

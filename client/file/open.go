@@ -39,7 +39,11 @@ func (f *Files) Open(ctx context.Context, ns posix.Namespace, ino posix.Ino, fla
 func (f *Files) open(ctx context.Context, ns posix.Namespace, ino posix.Ino, flags posix.OpenFlags) (*Handle, posix.Attr, error) {
 	i := f.hold(ino)
 	h := f.handle(ns, flags)
-	o, err := ns.Open(ctx, ino, h.id, flags)
+	ask := flags
+	if i.wants(flags) {
+		ask |= posix.OpenData
+	}
+	o, err := ns.Open(ctx, ino, h.id, ask)
 	if err != nil {
 		h.abandon(ctx, err)
 		f.release(i)
@@ -118,6 +122,7 @@ func (h *Handle) opened(i *inode, o posix.Opened, flags posix.OpenFlags) posix.A
 	i.f.mu.Lock()
 	i.f.byID[h.id] = h
 	i.f.mu.Unlock()
+	i.f.stock(o)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	was, changed := i.attr, i.foreign

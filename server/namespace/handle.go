@@ -81,7 +81,7 @@ func (v View) create(ctx context.Context, dir posix.Ino, name string, mode, umas
 
 // openFile is ino as the view opens it. What flags do but once is left out.
 func (v View) openFile(ino posix.Ino, flags posix.OpenFlags) openFile {
-	return openFile{ino, flags &^ (posix.OpenTrunc | posix.OpenExcl), v.cred.UID}
+	return openFile{ino, flags &^ (posix.OpenTrunc | posix.OpenExcl | posix.OpenData), v.cred.UID}
 }
 
 // checkOpen answers EINVAL for an open that no client sends.

@@ -19,7 +19,7 @@ import (
 // mounts and after a restart, and comes to the chunk store by itself.
 func TestSmallWrite(t *testing.T) {
 	h := newHouse(t)
-	a, b := h.connect(), h.connect()
+	a := h.connect()
 	data := bytes.Repeat([]byte("small "), 1000)
 	ino := made(t, a, "f", data)
 	if n := a.Status().Files.Uploads; n != 0 {
@@ -27,6 +27,7 @@ func TestSmallWrite(t *testing.T) {
 	}
 	read := func(what string) posix.Extent {
 		t.Helper()
+		b := h.connect() // one that has nothing yet
 		f, _, err := b.Files().Open(t.Context(), b.As(root), ino, posix.OpenRead)
 		must(t, err)
 		same(t, what, f, data)
