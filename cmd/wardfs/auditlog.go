@@ -23,7 +23,7 @@ func auditConfig(c *config.Config) *audit.Config {
 	}
 	a := &audit.Config{
 		Path: auditFile(c), Mode: uint32(c.Audit.Mode), Operations: c.Audit.Operations, Results: c.Audit.Results,
-		MaxSize: int64(c.Audit.MaxSize), MaxAge: c.Audit.MaxAge, Keep: int(c.Audit.Keep), Queue: int(c.Audit.Queue),
+		MaxSize: int64(c.Audit.MaxSize), MaxAge: c.Audit.MaxAge, Keep: int(c.Audit.Keep), KeepFor: c.Audit.KeepFor, Queue: int(c.Audit.Queue),
 		OnFull: audit.Block, OnError: audit.Drop,
 	}
 	if c.Audit.Format == "json" {

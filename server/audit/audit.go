@@ -39,6 +39,7 @@ type Config struct {
 	MaxSize int64         // bytes at which a file is full; default 100 MiB
 	MaxAge  time.Duration // how long a file is written; default 0, for ever
 	Keep    int           // how many full files are kept; default 10
+	KeepFor time.Duration // but none with younger lines goes, however many there are; default 0
 
 	Queue   int                   // records that wait for the writer; default 16384
 	OnFull  Policy                // when so many wait; default Block

@@ -148,7 +148,7 @@ func (w *file) rotate() error {
 		w.stuck = now.Add(time.Minute)
 		return err
 	}
-	return w.prune()
+	return w.prune(now)
 }
 
 // after is want, or a name that comes right after last if want does not come
@@ -162,14 +162,16 @@ func after(last, want string) string {
 	return fmt.Sprintf("%s-%06d", last[:stamp], n+1)
 }
 
-// prune removes all full files but the newest Keep.
-func (w *file) prune() error {
+// prune removes all full files but the newest Keep and those with lines of the
+// last KeepFor: who floods the log can fill its disk, and then OnError says
+// what becomes of what he does, but he can take away no line before its time.
+func (w *file) prune(now time.Time) error {
 	old, err := Older(w.c.Path)
 	if err != nil {
 		return err
 	}
 	var errs []error
-	for len(old) > w.c.Keep {
+	for len(old) > w.c.Keep && (w.c.KeepFor == 0 || EndedBefore(w.c.Path, old[0], now.Add(-w.c.KeepFor))) {
 		errs = append(errs, os.Remove(old[0]))
 		old = old[1:]
 	}

@@ -211,6 +211,47 @@ func TestTurnsOverByAge(t *testing.T) {
 	}
 }
 
+// A flood of lines takes none away that is younger than it shall become.
+func TestKeepFor(t *testing.T) {
+	now := moment
+	path := filepath.Join(t.TempDir(), "audit.log")
+	f, err := openFile(Config{Path: path, Mode: 0o600, MaxSize: 1, Keep: 2, KeepFor: 24 * time.Hour, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	turn := func(after time.Duration) int {
+		t.Helper()
+		now = now.Add(after)
+		if _, err := f.Write([]byte("line\n")); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.rotate(); err != nil {
+			t.Fatal(err)
+		}
+		old, err := Older(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(old)
+	}
+	for i := range 20 {
+		if n := turn(time.Second); n != i+1 {
+			t.Fatalf("%d files after %d were turned over in a row", n, i+1)
+		}
+	}
+	if n := turn(24*time.Hour - 10*time.Second); n != 13 {
+		t.Errorf("%d files, want those of the last day and a second", n)
+	}
+	if n := turn(100 * time.Hour); n != 2 {
+		t.Errorf("%d files after days of quiet, want the newest two", n)
+	}
+	now = moment // set back
+	if n := turn(0); n != 3 {
+		t.Errorf("%d files, want none removed by a clock that was set back", n)
+	}
+}
+
 // Files that are none of ours are left alone.
 func TestPruneKnowsItsOwn(t *testing.T) {
 	dir := t.TempDir()

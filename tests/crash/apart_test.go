@@ -35,7 +35,7 @@ func TestServerKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cp.Process.Kill() })
-	kills, done := 0, 0
+	kills, done, began := 0, 0, time.Now()
 	due := func() bool { return done > (kills+1)*lines/5 }
 	if harness.Full() {
 		last := time.Now()
@@ -57,10 +57,10 @@ func TestServerKilled(t *testing.T) {
 	if err := cp.Wait(); err != nil {
 		t.Errorf("cp: %v\n%s", err, said.String())
 	}
-	if kills < 3 {
-		t.Errorf("only %d kills", kills)
+	if want := harness.Size(3, 6); kills < want {
+		t.Errorf("%d kills, want %d: the tree is too small for this machine", kills, want)
 	}
-	t.Logf("%d names copied over %d kills", done, kills)
+	t.Logf("%d names copied in %v over %d kills", done, time.Since(began).Round(time.Second), kills)
 	if out, err := exec.Command("diff", "-r", "--no-dereference", src, target).CombinedOutput(); err != nil {
 		t.Errorf("diff: %v\n%.1000s", err, out)
 	}
@@ -129,7 +129,7 @@ func verify(t *testing.T, workers []*Worker, mnt string) {
 // largeTree makes a tree and answers how many names it has.
 func largeTree(t *testing.T, dir string) int {
 	t.Helper()
-	dirs, each, big := harness.Size(10, 200), harness.Size(20, 100), harness.Size(2, 50)
+	dirs, each, big := harness.Size(10, 700), harness.Size(20, 100), harness.Size(2, 50)
 	r := rand.New(rand.NewPCG(4, 2))
 	for d := range dirs {
 		sub := filepath.Join(dir, fmt.Sprint("d", d%7), fmt.Sprint("e", d))

@@ -126,6 +126,7 @@ type Config struct {
 		MaxSize    Size          `key:"max_size" default:"64MiB" doc:"At what size a file is turned over for a fresh one."`
 		MaxAge     time.Duration `key:"max_age" default:"24h" doc:"At what age; 0s is never."`
 		Keep       uint32        `key:"keep" default:"30" doc:"How many that were turned over are kept."`
+		KeepFor    time.Duration `key:"keep_for" default:"0s" doc:"For how long one is kept at least, however many there are: docs/audit.md, A flood. 0s is no longer than keep says."`
 		Queue      uint32        `key:"queue" default:"16384" doc:"How many records may wait to be written."`
 		OnFull     string        `key:"on_full" default:"block" choice:"block drop" doc:"What becomes of a record when so many wait: its operation waits (block), or it is lost and counted (drop)."`
 		OnError    string        `key:"on_error" default:"continue" choice:"block continue" doc:"What becomes of records while the file can't be written, as on a full disk: operations wait until it can (block), or go on, and what is lost is counted and said in the log (continue)."`
