@@ -74,6 +74,7 @@ type Mount struct {
 	blocks  *blocks.Client
 	files   *file.Files
 
+	trust   certs.Conns  // what is up, to the servers
 	cache   *cache.Cache // nil if there is none
 	closing sync.Once
 	closed  error
@@ -152,7 +153,7 @@ func (m *Mount) conn(lane, server string) (*grpc.ClientConn, error) {
 		return c, nil
 	}
 	c, err := grpc.NewClient("passthrough:///"+server,
-		grpc.WithTransportCredentials(following{credentials.NewTLS(m.c.TLS()), m.c.TLS}),
+		grpc.WithTransportCredentials(following{credentials.NewTLS(m.c.TLS()), m.c.TLS, &m.trust}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec()),
 			grpc.MaxCallRecvMsgSize(proto.MaxMessage), grpc.MaxCallSendMsgSize(proto.MaxMessage)),
 		grpc.WithInitialWindowSize(4<<20), grpc.WithInitialConnWindowSize(8<<20),
@@ -170,17 +171,35 @@ func (m *Mount) conn(lane, server string) (*grpc.ClientConn, error) {
 	return c, nil
 }
 
-// following is TLS by the configuration of the moment.
+// following is TLS by the configuration of the moment, whose connections are kept
+// in a set.
 type following struct {
 	credentials.TransportCredentials
 	now func() *tls.Config
+	set *certs.Conns
 }
 
 func (f following) ClientHandshake(ctx context.Context, authority string, c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return credentials.NewTLS(f.now()).ClientHandshake(ctx, authority, c)
+	conn, auth, err := credentials.NewTLS(f.now()).ClientHandshake(ctx, authority, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	if info, ok := auth.(credentials.TLSInfo); ok {
+		conn = f.set.Add(conn, info.State)
+	}
+	return conn, auth, nil
 }
 
 func (f following) Clone() credentials.TransportCredentials { return f }
+
+// JudgeServers asks judge about every connection that is up, and cuts those that
+// it refuses: for when other authorities are trusted than before. The mount looks
+// for a server that is good, and its operations wait for one.
+func (m *Mount) JudgeServers(judge func(tls.ConnectionState) error) {
+	m.trust.Judge(judge, func(c net.Conn, why error) {
+		m.c.Log.Error("the server's certificate is good no more, hanging up", "server", c.RemoteAddr().String(), "err", why)
+	})
+}
 
 // refused is a server's no, in its own words.
 type refused struct {

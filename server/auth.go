@@ -100,6 +100,9 @@ func (s *Server) admit(ctx context.Context, h *proto.Hello, rules export.Rules) 
 	if err != nil {
 		return admitted{}, err
 	}
+	if err := s.judgeChannel(ch.TLS); err != nil {
+		return admitted{}, fmt.Errorf("%w: %w", identity.ErrRefused, err)
+	}
 	shown, err := a.verify(ctx, ch, h.GetMechanism(), h.GetProof())
 	if err != nil {
 		return admitted{}, err

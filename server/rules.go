@@ -214,6 +214,13 @@ func (x *expelled) add(session uint64, until, now time.Time) {
 	x.until[session] = until
 }
 
+// remove is for a session that has its right again.
+func (x *expelled) remove(session uint64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	delete(x.until, session)
+}
+
 func (x *expelled) has(session uint64) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()

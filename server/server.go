@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/wardfs/wardfs/identity/certs"
 	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
@@ -46,7 +47,12 @@ type Config struct {
 	Engine engine.Engine
 	Blocks chunk.Store
 	TLS    *tls.Config // of every listener; required
-	Auth   Auth
+	// Judge says whether a client's certificate that was taken in a handshake is
+	// still good; see JudgeChannels. Nil: for as long as the connection is up.
+	Judge func(tls.ConnectionState) error
+	// HandshakeTime bounds the TLS handshake; default 20 s.
+	HandshakeTime time.Duration
+	Auth          Auth
 	// Rules say who may mount what; see SetRules. Without exports there is
 	// [export.Only] for the superuser.
 	Rules export.Rules
@@ -94,6 +100,7 @@ func (c *Config) defaults() {
 			*d = v
 		}
 	}
+	set(&c.HandshakeTime, 20*time.Second)
 	set(&c.KeepAlive, 15*time.Second)
 	set(&c.SessionTimeout, 60*time.Second)
 	set(&c.Grace, c.SessionTimeout)
@@ -130,6 +137,7 @@ type Server struct {
 
 	rules    atomic.Pointer[export.Rules]
 	expelled expelled
+	conns    certs.Conns
 
 	// naming is held, to read, from finding that blocks are stored to naming
 	// them; removeStray holds it to write.
@@ -188,7 +196,8 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s.grpc = grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(c.TLS)),
+		grpc.Creds(watching{credentials.NewTLS(c.TLS), &s.conns}),
+		grpc.ConnectionTimeout(c.HandshakeTime),
 		grpc.ForceServerCodecV2(proto.Codec()),
 		grpc.MaxRecvMsgSize(proto.MaxMessage), grpc.MaxSendMsgSize(proto.MaxMessage),
 		// Windows that keep a fast link full; fixed, so that memory is bounded.

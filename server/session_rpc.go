@@ -184,6 +184,7 @@ func (t *talk) resume(h *proto.Hello, b session.Bond) (err error) {
 	case err != nil:
 		return posix.E("hello", posix.ErrnoOf(err), err)
 	}
+	t.s.expelled.remove(h.GetSession())
 	return nil
 }
 

@@ -331,17 +331,31 @@ func (s *Session) receive(ctx context.Context, st *stream) error {
 	}
 }
 
+// said is whether err is a server's no to this session, or to the certificate
+// that was shown for it, and which.
+func said(err error) (posix.Errno, bool) {
+	var no interface{ Refused() bool }
+	if errors.As(err, &no) {
+		return posix.ErrnoOf(err), no.Refused()
+	}
+	var e *posix.Error
+	if !errors.As(err, &e) || e.Op != "hello" {
+		return 0, false
+	}
+	return e.Errno, e.Errno == posix.EACCES || e.Errno == posix.EKEYEXPIRED
+}
+
 // refuse fails the calls that wait, and those that come, when the server has
 // refused the session: who has lost the right to a mount is told so, and does
 // not wait for a server that is there. It holds until the server takes the
 // session again.
 func (s *Session) refuse(err error) {
-	var e *posix.Error
-	if !errors.As(err, &e) || e.Op != "hello" || e.Errno != posix.EACCES && e.Errno != posix.EKEYEXPIRED {
+	errno, no := said(err)
+	if !no {
 		return
 	}
 	cause := errors.New(err.Error())
-	why := posix.E("session", e.Errno, cause)
+	why := posix.E("session", errno, cause)
 	s.mu.Lock()
 	s.refused = why
 	failed := s.calls

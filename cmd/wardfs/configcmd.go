@@ -35,7 +35,7 @@ func newConfigCheck(e *env) *cobra.Command {
 			if err := c.Check(); err != nil {
 				return err
 			}
-			if _, err := loadCerts(c, nil); err != nil {
+			if _, err := loadCerts(c.TLS, nil); err != nil {
 				return err
 			}
 			for _, w := range c.Warnings() {

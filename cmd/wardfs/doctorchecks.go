@@ -217,7 +217,10 @@ func checkConfigFile(file string) []finding {
 		}
 		return all
 	}
-	all := []finding{ok("config", "%s", file), checkMaterial(loadCerts(c, nil))}
+	all := []finding{ok("config", "%s", file), checkMaterial(loadCerts(c.TLS, nil))}
+	if c.Metrics.TLS.Apart() {
+		all = append(all, checkMaterial(loadCerts(c.TLS.Other(c.Metrics.TLS), nil)))
+	}
 	for _, w := range c.Warnings() {
 		all = append(all, warn("config", "", "%s", w))
 	}
@@ -283,8 +286,12 @@ func checkServers(ctx context.Context, m mounting) (all []finding) {
 	for _, server := range m.spec.Servers {
 		var peer time.Time
 		c := store.Client("")
+		check := c.VerifyConnection // pins, or a chain without a name
 		c.VerifyConnection = func(s tls.ConnectionState) error {
 			peer = s.PeerCertificates[0].NotAfter
+			if check != nil {
+				return check(s)
+			}
 			return nil
 		}
 		if err := certs.Probe(ctx, server, c); err != nil {

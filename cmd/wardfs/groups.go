@@ -56,7 +56,7 @@ func (b *backend) ldapConfig() ldap.Config {
 	l := &b.c.Groups.LDAP
 	return ldap.Config{
 		Servers: l.Servers, StartTLS: l.StartTLS, CA: l.CA, ServerName: l.ServerName,
-		BindDN: l.BindDN, PasswordFile: l.PasswordFile, Timeout: b.c.Groups.Timeout,
+		BindDN: l.BindDN, Password: secret(l.PasswordFile, os.Getenv, b.log), Timeout: b.c.Groups.Timeout,
 		Schema: ldap.Schema(l.Schema), Base: l.Base, UserBase: l.UserBase, GroupBase: l.GroupBase,
 		UserFilter: l.UserFilter, GroupFilter: l.GroupFilter, MemberAttr: l.MemberAttr, NameAttr: l.NameAttr,
 		Nesting: int(l.Nesting), Log: b.log,

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -25,17 +24,6 @@ import (
 // This file puts together what proves and what checks an identity: which
 // package, from which options and keys.
 
-// secretFile reads a password from a file, without its line's end. "" is none.
-func secretFile(path string) certs.Secret {
-	if path == "" {
-		return nil
-	}
-	return func() ([]byte, error) {
-		b, err := os.ReadFile(path)
-		return bytes.TrimRight(b, "\r\n"), err
-	}
-}
-
 func pins(list []string) (all []certs.Pin, err error) {
 	for _, s := range list {
 		p, err := certs.ParsePin(s)
@@ -47,13 +35,13 @@ func pins(list []string) (all []certs.Pin, err error) {
 	return all, nil
 }
 
-// certsConfig is the material of a server.
-func certsConfig(c *config.Config, log *slog.Logger) (out certs.Config, err error) {
-	t := &c.TLS
+// certsConfig is the material of a server's listener.
+func certsConfig(t config.TLS, log *slog.Logger) (out certs.Config, err error) {
+	hidden := func(ref string) certs.Secret { return secret(ref, os.Getenv, log) }
 	out = certs.Config{
-		Cert: t.Cert, Key: t.Key, KeyPassword: secretFile(t.KeyPassword),
-		Keystore: t.Keystore, KeystorePassword: secretFile(t.KeystorePassword), Alias: t.Alias, Dir: t.Dir,
-		CA: t.CA, Truststore: t.Truststore, TruststorePassword: secretFile(t.TruststorePassword), Log: log,
+		Cert: t.Cert, Key: t.Key, KeyPassword: hidden(t.KeyPassword),
+		Keystore: t.Keystore, KeystorePassword: hidden(t.KeystorePassword), Alias: t.Alias, Dir: t.Dir,
+		CA: t.CA, Truststore: t.Truststore, TruststorePassword: hidden(t.TruststorePassword), Log: log,
 		ClientAuth: map[string]certs.ClientAuth{"require": certs.RequireCert, "request": certs.RequestCert, "none": certs.IgnoreCert}[t.ClientAuth],
 	}
 	if out.Pins, err = pins(t.Pins); err != nil {
@@ -123,11 +111,12 @@ func loadMaterial(o *mountopt.Options, log *slog.Logger) (*certs.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	hidden := func(ref string) certs.Secret { return secret(ref, os.Getenv, log) }
 	return certs.Load(certs.Config{
-		Cert: o.Cert, Key: o.Key, KeyPassword: secretFile(o.KeyPassword),
-		Keystore: o.Keystore, KeystorePassword: secretFile(o.KeystorePassword), Alias: o.Alias, Dir: o.TLSDir,
-		CA: o.CA, Truststore: o.Truststore, TruststorePassword: secretFile(o.TruststorePassword), Pins: all,
-		ServerName: o.ServerName, Log: log,
+		Cert: o.Cert, Key: o.Key, KeyPassword: hidden(o.KeyPassword),
+		Keystore: o.Keystore, KeystorePassword: hidden(o.KeystorePassword), Alias: o.Alias, Dir: o.TLSDir,
+		CA: o.CA, Truststore: o.Truststore, TruststorePassword: hidden(o.TruststorePassword), Pins: all,
+		ServerName: o.ServerName, AnyName: o.AnyName, Log: log,
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,16 +30,47 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// registerCerts exports when the material expires, as it is now.
-func registerCerts(r prometheus.Registerer, s *certs.Store) {
+// registerCerts exports when the material expires, as it is now: of each listener.
+func registerCerts(r prometheus.Registerer, all map[string]*certs.Store) {
 	r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "wardfs_certificate_not_after_seconds", Help: "When the first certificate in use expires, in seconds since the epoch.",
 	}, func() float64 {
-		if t := s.NotAfter(); !t.IsZero() {
-			return float64(t.Unix())
+		var least time.Time
+		for _, s := range all {
+			if t := s.NotAfter(); !t.IsZero() && (least.IsZero() || t.Before(least)) {
+				least = t
+			}
 		}
-		return 0
-	}))
+		if least.IsZero() {
+			return 0
+		}
+		return float64(least.Unix())
+	}), certificates{all})
+}
+
+// certificates exports each certificate's time left.
+type certificates struct{ all map[string]*certs.Store }
+
+var timeLeft = prometheus.NewDesc("wardfs_certificate_seconds_left", "Until a certificate in use expires; below 0, since.",
+	[]string{"for", "use", "subject", "sha256"}, nil)
+
+// Describe and Collect make it a collector.
+func (certificates) Describe(c chan<- *prometheus.Desc) { c <- timeLeft }
+
+// Collect lists what is in use now. The same certificate may be there twice.
+func (m certificates) Collect(c chan<- prometheus.Metric) {
+	type labels struct{ listener, use, subject, sum string }
+	seen := map[labels]bool{}
+	for listener, s := range m.all {
+		for _, one := range s.Certificates() {
+			l := labels{listener, one.Use, strings.ToValidUTF8(one.Name, "?"), one.Fingerprint}
+			if seen[l] {
+				continue
+			}
+			seen[l] = true
+			c <- prometheus.MustNewConstMetric(timeLeft, prometheus.GaugeValue, time.Until(one.NotAfter).Seconds(), l.listener, l.use, l.subject, l.sum)
+		}
+	}
 }
 
 // observe is a hook that fills a latency histogram.
@@ -72,18 +104,27 @@ type metricsServer struct {
 	addr net.Addr
 }
 
-// serveMetrics answers on l, over TLS alone and to certificates alone: those of
-// readers, or if there are none named all that the material's authority issued.
-func serveMetrics(l net.Listener, c *tls.Config, r *prometheus.Registry, readers []string) *metricsServer {
-	mux := metricsHandler(r)
-	s := &http.Server{ReadHeaderTimeout: 5 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+// serveMetrics answers over TLS alone and to certificates alone: those of
+// metrics.readers, or if there are none named all that a trusted authority has
+// issued. Connections stay up between requests, so each asks again whether its
+// certificate is still good.
+func (b *backend) serveMetrics() *metricsServer {
+	mux := metricsHandler(b.registry)
+	readers := b.c.Metrics.Readers
+	s := &http.Server{ReadHeaderTimeout: b.c.TLS.HandshakeTime, IdleTimeout: 5 * time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if err := b.others.Judge(*q.TLS, false); err != nil {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "the certificate is good no more: "+oneLine(err.Error()), http.StatusForbidden)
+			return
+		}
 		if name := q.TLS.PeerCertificates[0].Subject.CommonName; len(readers) > 0 && !slices.Contains(readers, name) {
 			http.Error(w, name+" is not among metrics.readers", http.StatusForbidden)
 			return
 		}
 		mux.ServeHTTP(w, q)
 	})}
-	go s.Serve(tls.NewListener(l, certified(c))) //nolint:errcheck // it ends when Close says so
+	l := b.metricsListener
+	go s.Serve(tls.NewListener(l, certified(b.others.Server()))) //nolint:errcheck // it ends when Close says so
 	return &metricsServer{s, l.Addr()}
 }
 

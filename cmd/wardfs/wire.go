@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,7 +30,9 @@ type backend struct {
 	c        *config.Config
 	log      *slog.Logger
 	registry *prometheus.Registry
-	certs    *certs.Store
+	certs    *certs.Store // of mounts
+	others   *certs.Store // of metrics; certs where nothing else was said
+	watching context.CancelFunc
 
 	lock    *dirLock
 	engine  engine.Engine
@@ -61,11 +64,10 @@ func openBackend(ctx context.Context, c *config.Config, log *slog.Logger, free b
 	if err = locked(); err != nil {
 		return b, err
 	}
-	if b.certs, err = loadCerts(c, log); err != nil {
+	if err = b.loadCerts(); err != nil {
 		return b, err
 	}
-	registerCerts(b.registry, b.certs)
-	for _, w := range append(c.Warnings(), b.certs.Warnings()...) {
+	for _, w := range c.Warnings() {
 		log.Warn(w)
 	}
 	if b.listener, err = listenOr(c.Listen, free); err != nil {
@@ -147,7 +149,8 @@ func (b *backend) serverConfig() (server.Config, error) {
 		return server.Config{}, err
 	}
 	sc := server.Config{
-		Engine: b.engine, Blocks: b.blocks, TLS: b.certs.Server(),
+		Engine: b.engine, Blocks: b.blocks, TLS: b.certs.Server(), HandshakeTime: c.TLS.HandshakeTime,
+		Judge: func(st tls.ConnectionState) error { return b.certs.Judge(st, false) },
 		Auth: server.Auth{Mechanisms: c.Auth.Mechanisms, Verifiers: checks, SimpleAnywhere: c.Auth.SimpleAnywhere,
 			Superuser: b.super, Supergroup: c.Auth.Supergroup, Groups: source, Recheck: b.recheck()},
 		Rules:     c.Rules(b.super),
@@ -162,8 +165,9 @@ func (b *backend) serverConfig() (server.Config, error) {
 
 // serve begins to answer.
 func (b *backend) serve() {
+	b.watch()
 	if b.metricsListener != nil {
-		b.metrics = serveMetrics(b.metricsListener, b.certs.Server(), b.registry, b.c.Metrics.Readers)
+		b.metrics = b.serveMetrics()
 		b.log.Info("metrics", "addr", b.metricsListener.Addr().String())
 	}
 	go func() { b.ended <- b.server.Serve(b.listener) }()
@@ -176,6 +180,7 @@ func (b *backend) addr() string { return b.listener.Addr().String() }
 // close ends the serving gracefully, as far as ctx lets it, and closes the
 // stores.
 func (b *backend) close(ctx context.Context) error {
+	b.watching()
 	err := b.server.Shutdown(ctx)
 	b.metrics.Close()
 	b.listener.Close()
@@ -209,9 +214,36 @@ func listenOr(addr string, free bool) (net.Listener, error) {
 	return nil, fail(exitConfig, "check listen and metrics.listen", "can't listen on %s: %w", addr, cause(err))
 }
 
-// loadCerts loads a server's material; log may be nil.
-func loadCerts(c *config.Config, log *slog.Logger) (*certs.Store, error) {
-	cc, err := certsConfig(c, log)
+// loadCerts loads the material of every listener.
+func (b *backend) loadCerts() (err error) {
+	if b.certs, err = loadCerts(b.c.TLS, b.log); err != nil {
+		return err
+	}
+	all := map[string]*certs.Store{"mounts": b.certs}
+	if b.others = b.certs; b.c.Metrics.Listen != "" && b.c.Metrics.TLS.Apart() {
+		if b.others, err = loadCerts(b.c.TLS.Other(b.c.Metrics.TLS), b.log.With("listener", "metrics")); err != nil {
+			return fmt.Errorf("metrics.tls: %w", err)
+		}
+		all["metrics"] = b.others
+	}
+	registerCerts(b.registry, all)
+	return nil
+}
+
+// watch follows the material until the backend is closed, and ends what it
+// trusts no more.
+func (b *backend) watch() {
+	ctx, stop := context.WithCancel(context.Background())
+	b.watching = stop
+	go b.certs.Watch(ctx, b.server.JudgeChannels)
+	if b.others != b.certs {
+		go b.others.Watch(ctx, func() {}) // metrics judges each request
+	}
+}
+
+// loadCerts loads a listener's material; log may be nil.
+func loadCerts(t config.TLS, log *slog.Logger) (*certs.Store, error) {
+	cc, err := certsConfig(t, log)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,7 +70,7 @@ func openMount(ctx context.Context, e *env, m mounting) (*mount, error) {
 		return nil, err
 	}
 	if alone {
-		registerCerts(m.registry, up.certs)
+		registerCerts(m.registry, map[string]*certs.Store{"mount": up.certs})
 	}
 	if up.client, err = client.Connect(ctx, cc); err != nil {
 		return nil, err
@@ -91,6 +92,7 @@ func openMount(ctx context.Context, e *env, m mounting) (*mount, error) {
 		up.end()
 	}()
 	go up.giveUp()
+	up.watch()
 	return up, nil
 }
 
@@ -126,9 +128,6 @@ func (m *mount) clientConfig(e *env) (client.Config, error) {
 		return client.Config{}, err
 	}
 	m.certs = store
-	for _, w := range store.Warnings() {
-		m.log.Warn(w)
-	}
 	c := client.Config{
 		Servers: m.spec.Servers, TLS: func() *tls.Config { return store.Client("") }, Mechanism: o.Mechanism, User: o.User,
 		Path: m.spec.Path, Impersonate: o.Impersonate,
@@ -151,6 +150,19 @@ func (m *mount) clientConfig(e *env) (client.Config, error) {
 		c.User, err = userName()
 	}
 	return c, err
+}
+
+// watch follows the material until the mount has ended, and hangs up on servers
+// that are trusted no more.
+func (m *mount) watch() {
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		<-m.closed
+		stop()
+	}()
+	go m.certs.Watch(ctx, func() {
+		m.client.JudgeServers(func(st tls.ConnectionState) error { return m.certs.Judge(st, true) })
+	})
 }
 
 // clientName is what the server shows people of this mount.
@@ -268,8 +280,8 @@ func controlDir(e *env) string { return control.Dir(os.Geteuid(), e.getenv) }
 
 // absolute makes the paths of the options independent of the folder we are in.
 func absolute(o *mountopt.Options) error {
-	for _, p := range []*string{&o.CA, &o.Cert, &o.Key, &o.Log, &o.Idmap} {
-		if *p == "" || p == &o.Idmap && *p == idmapOff {
+	for _, p := range []*string{&o.CA, &o.Cert, &o.Key, &o.Keystore, &o.Truststore, &o.TLSDir, &o.KeyPassword, &o.KeystorePassword, &o.TruststorePassword, &o.Keytab, &o.Token, &o.Log, &o.Idmap} {
+		if *p == "" || p == &o.Idmap && *p == idmapOff || strings.HasPrefix(*p, "env:") {
 			continue
 		}
 		abs, err := filepath.Abs(*p)

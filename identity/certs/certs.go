@@ -4,9 +4,10 @@
 // connection was refused.
 //
 // It knows files and crypto/tls, nothing of sessions or principals. It never
-// gives out a configuration that skips a check, never resumes a session (a
-// resumed one would outlive its trust anchor), and never writes over an
-// authority that is there.
+// gives out a configuration that leaves a chain unchecked, and one that takes
+// any name only where its own authorities or pins are named; never resumes a
+// session (a resumed one would outlive its trust anchor); and never writes over
+// an authority that is there.
 //
 //	store, err := certs.Load(certs.Config{Cert: "server.pem", Key: "server.key", CA: "ca.pem"})
 //	listener = tls.NewListener(listener, store.Server())
@@ -24,6 +25,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/wardfs/wardfs/posix"
 )
 
 // Proto is the ALPN name both sides ask for.
@@ -61,6 +64,7 @@ type Config struct {
 	Pins               []Pin // if any: one certificate of the other side's chain must have one of these, beside all else
 
 	ServerName string        // for a client: the name to expect instead of the host it dials
+	AnyName    bool          // for a client: take whatever name the other side is certified for; needs CA, Truststore, Dir or Pins
 	ClientAuth ClientAuth    // for a server
 	MinVersion uint16        // default and least sensible: tls.VersionTLS13; tls.VersionTLS12 for old peers
 	MaxVersion uint16        // default: the newest
@@ -80,6 +84,7 @@ type Store struct {
 	now     *material // in use; never nil
 	looked  time.Time // when the files were last looked at
 	refused stamps    // what was found last and could not be used
+	warned  time.Time // when Warnings were last logged
 }
 
 // Load reads the material. Every error names the file and what to do.
@@ -92,6 +97,10 @@ func Load(c Config) (*Store, error) {
 	}
 	if c.MaxVersion != 0 && c.MaxVersion < c.MinVersion {
 		return nil, fmt.Errorf("certs: the highest version of TLS is below the lowest")
+	}
+	if c.AnyName && c.CA == "" && c.Truststore == "" && c.Dir == "" && len(c.Pins) == 0 {
+		return nil, &Error{Errno: posix.EINVAL, Text: "without a check of the name, every certificate that this host trusts would do for a server",
+			Next: "name the server's authority (ca=) or its fingerprint (pin=) too"}
 	}
 	if c.Every == 0 {
 		c.Every = DefaultEvery
@@ -149,6 +158,9 @@ func (s *Store) Client(host string) *tls.Config {
 		c.ServerName = s.c.ServerName
 	}
 	c.RootCAs = m.anchors
+	if s.c.AnyName {
+		s.anyName(c, m)
+	}
 	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		if leaf := s.current().leaf; leaf != nil {
 			return leaf, nil

@@ -28,7 +28,13 @@ type Error struct {
 	Text  string // the cause, one line
 	Next  string // the next step, one line; may be empty
 	Err   error  // what the library said; may be nil
+
+	ours bool // the other side has something against our certificate
 }
+
+// Refused reports whether the other side would not have our certificate, or
+// wants one.
+func (e *Error) Refused() bool { return e.ours }
 
 // Error is the cause alone.
 func (e *Error) Error() string { return e.Text }
@@ -122,6 +128,10 @@ var alerts = map[uint64]struct {
 	120: {posix.EPROTO, "speaks TLS but not wardfs", "check the port (default 7470)"},
 }
 
+// aboutUs reports whether an alert is about the certificate that we showed, or
+// did not.
+func aboutUs(alert uint64) bool { return alert >= 42 && alert <= 51 || alert == 116 }
+
 // explainAlert knows what the other side has against us.
 func explainAlert(err error) *Error {
 	var op *net.OpError
@@ -135,7 +145,7 @@ func explainAlert(err error) *Error {
 		return nil
 	}
 	if a, ok := alerts[v.Uint()]; ok {
-		return &Error{Errno: a.errno, Text: a.text, Next: a.next}
+		return &Error{Errno: a.errno, Text: a.text, Next: a.next, ours: aboutUs(v.Uint())}
 	}
 	return &Error{Errno: posix.EPROTO, Text: "ended the handshake: " + op.Err.Error(), Next: "look at the server's log"}
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -19,8 +20,9 @@ import (
 // material is what was read at one moment.
 type material struct {
 	from    stamps
-	leaf    *tls.Certificate // with Leaf set; nil for a client without one
-	anchors *x509.CertPool   // nil: the host's list
+	leaf    *tls.Certificate    // with Leaf set; nil for a client without one
+	chain   []*x509.Certificate // of leaf, with what is sent beside it
+	anchors *x509.CertPool      // nil: the host's list
 	cas     []*x509.Certificate
 	open    string // a key file that others may read
 }
@@ -69,6 +71,9 @@ func read(c Config) (*material, error) {
 	if err := m.readOwn(c); err != nil {
 		return nil, err
 	}
+	if err := m.parseChain(c); err != nil {
+		return nil, err
+	}
 	if len(m.cas) > 0 {
 		m.anchors = x509.NewCertPool()
 		for _, ca := range m.cas {
@@ -76,6 +81,21 @@ func read(c Config) (*material, error) {
 		}
 	}
 	return m, nil
+}
+
+// parseChain parses what is sent with the leaf.
+func (m *material) parseChain(c Config) error {
+	if m.leaf == nil {
+		return nil
+	}
+	for _, der := range m.leaf.Certificate {
+		one, err := x509.ParseCertificate(der)
+		if err != nil {
+			return unusable(c.Cert+c.Keystore+c.Dir, "a certificate of the chain is damaged", err)
+		}
+		m.chain = append(m.chain, one)
+	}
+	return nil
 }
 
 func count(all ...bool) (n int) {
@@ -250,11 +270,7 @@ func timely(what string, c *x509.Certificate, t time.Time) error {
 }
 
 func (m *material) notAfter() (t time.Time) {
-	all := m.cas
-	if m.leaf != nil {
-		all = append(all[:len(all):len(all)], m.leaf.Leaf)
-	}
-	for _, c := range all {
+	for _, c := range slices.Concat(m.chain, m.cas) {
 		if t.IsZero() || c.NotAfter.Before(t) {
 			t = c.NotAfter
 		}

@@ -1,5 +1,39 @@
 package certs
 
+import (
+	"context"
+	"time"
+)
+
+// remindEvery is how often what is wrong with the material in use is logged
+// again.
+const remindEvery = 24 * time.Hour
+
+// Watch looks at the files until ctx ends, also while nobody shakes hands, and
+// logs once a day what [Store.Warnings] says. It calls changed, without locks,
+// when other material is in use, and once a minute besides: a certificate that
+// was shown may have expired since.
+func (s *Store) Watch(ctx context.Context, changed func()) {
+	const again = time.Minute
+	tick := time.NewTicker(max(s.c.Every, 10*time.Millisecond))
+	defer tick.Stop()
+	var told *material
+	var at time.Time
+	for {
+		if m := s.current(); m != told || time.Since(at) >= again {
+			if told != nil {
+				changed()
+			}
+			told, at = m, time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // current is the material to use now, after a look at the files if the last
 // one is long ago.
 func (s *Store) current() *material {
@@ -9,6 +43,7 @@ func (s *Store) current() *material {
 	if s.c.Every < 0 || now.Sub(s.looked) >= s.c.Every || now.Before(s.looked) {
 		s.looked = now
 		_ = s.follow(false) // logged there; the last good material serves on
+		s.remind(now)
 	}
 	return s.now
 }
@@ -37,22 +72,41 @@ func (s *Store) follow(always bool) error {
 		s.c.Log.Warn("certificates changed but can't be used, the last good ones stay", "err", err)
 		return err
 	}
-	s.now, s.refused = m, ""
+	s.now, s.refused, s.warned = m, "", time.Time{}
 	s.c.Log.Info("certificates reloaded", "cert", s.c.Cert, "ca", s.c.CA, "not_after", m.notAfter())
 	return nil
 }
 
-// Warnings are what an administrator should know of the material: for doctor
-// and the log at the start.
+// remind logs the warnings, once a day; at the start and after a change at once.
+func (s *Store) remind(now time.Time) {
+	if !s.warned.IsZero() && now.Sub(s.warned) < remindEvery {
+		return
+	}
+	s.warned = now
+	for _, w := range s.warnings() {
+		s.c.Log.Warn(w)
+	}
+}
+
+// Warnings are what an administrator should know of the material: for doctor,
+// and the log.
 func (s *Store) Warnings() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var w []string
+	return s.warnings()
+}
+
+func (s *Store) warnings() (w []string) {
+	if s.c.AnyName {
+		w = append(w, "the name in the server's certificate is not checked: whoever has a certificate of the same authority can be the server")
+	}
 	if s.now.open != "" {
 		w = append(w, "key file "+s.now.open+" may be read by others; chmod 600 it")
 	}
-	if left := s.now.notAfter().Sub(s.c.Now()); !s.now.notAfter().IsZero() && left < Renew {
-		w = append(w, "a certificate expires at "+stampOf(s.now.notAfter()))
+	for _, c := range s.now.list() {
+		if c.NotAfter.Sub(s.c.Now()) < Renew {
+			w = append(w, "certificate of "+c.Name+" ("+c.Use+") expires at "+stampOf(c.NotAfter)+": renew it")
+		}
 	}
 	return w
 }

@@ -80,7 +80,9 @@ func (h *house) start() {
 	h.t.Helper()
 	var err error
 	h.srv, err = server.New(context.Background(), server.Config{
-		Engine: h.engine, Blocks: h.blocks, TLS: h.certs.Server(), Auth: h.auth, Rules: h.rules,
+		Engine: h.engine, Blocks: h.blocks, TLS: h.certs.Server(), Auth: h.auth,
+		Judge: func(st tls.ConnectionState) error { return h.certs.Judge(st, false) },
+		Rules: h.rules,
 		// What lost its last name is gone at once: what lingers would hide that it is.
 		SessionTimeout: 20 * time.Second, Linger: -1, Now: h.now, Audit: h.audit, Log: slog.New(slog.DiscardHandler),
 	})

@@ -41,31 +41,5 @@ func (c *Config) checkMechanisms() error {
 	return nil
 }
 
-// checkMaterial finds ways to a certificate that exclude each other.
-func (c *Config) checkMaterial() error {
-	t := &c.TLS
-	ways := 0
-	for _, set := range []bool{t.Cert != "" || t.Key != "", t.Keystore != "", t.Dir != ""} {
-		if set {
-			ways++
-		}
-	}
-	switch {
-	case ways == 0:
-		return c.wrong("tls.cert", "name the files of the server's certificate and key, tls.keystore or tls.dir; `wardfs dev` makes its own", "tls.cert is not set, and a server always speaks TLS")
-	case ways > 1:
-		return c.wrong("tls.cert", "leave the others out", "tls.cert with tls.key, tls.keystore and tls.dir exclude each other")
-	case (t.Cert == "") != (t.Key == ""):
-		key := "tls.cert"
-		if t.Cert != "" {
-			key = "tls.key"
-		}
-		return c.wrong(key, "name the files of the server's certificate and key; `wardfs dev` makes its own", "%s is not set, and a server always speaks TLS", key)
-	case t.CA != "" && t.Truststore != "":
-		return c.wrong("tls.truststore", "leave one of them out", "tls.ca and tls.truststore exclude each other")
-	}
-	return nil
-}
-
 // trusts reports whether client certificates can be checked.
-func (c *Config) trusts() bool { return c.TLS.CA != "" || c.TLS.Truststore != "" || c.TLS.Dir != "" }
+func (c *Config) trusts() bool { return c.TLS.own().trusts() }

@@ -92,13 +92,18 @@ func (c *Config) checkRoles() error {
 
 func (c *Config) checkTLS() error {
 	t := &c.TLS
-	if err := c.checkMaterial(); err != nil {
+	metrics := c.Metrics.TLS
+	if err := errors.Join(c.checkMaterial("tls.", t.own()), c.checkMaterial("metrics.tls.", metrics)); err != nil {
 		return err
 	}
 	switch {
 	case t.ClientAuth == "require" && !c.trusts():
 		return c.wrong("tls.client_auth", "set tls.ca", "tls.client_auth: require needs the authority of the clients")
-	case c.Metrics.Listen != "" && !c.trusts():
+	case t.Dir != "" && metrics.trusts() && !metrics.shows():
+		return c.wrong("metrics.listen", "set metrics.tls.cert and metrics.tls.key too", "metrics.tls says whom to trust and not what to show, but tls.dir says both in one")
+	case t.HandshakeTime < time.Second:
+		return c.wrong("tls.handshake_timeout", "write as 20s", "tls.handshake_timeout: %v is too short for a slow network", t.HandshakeTime)
+	case c.Metrics.Listen != "" && !t.Other(metrics).own().trusts():
 		return c.wrong("metrics.listen", `set tls.ca, or metrics.listen: ""`, "metrics.listen needs tls.ca, for who reads metrics shows a certificate")
 	}
 	return nil

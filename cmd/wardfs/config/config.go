@@ -24,24 +24,7 @@ type Config struct {
 	Listen string   `key:"listen" default:"127.0.0.1:7470" doc:"Host and port of the server; an empty host is every address of the machine. Always TLS."`
 	Roles  []string `key:"roles" default:"namespace,chunk" choice:"namespace chunk" doc:"What the server does: names and attributes, the bytes of files, or both. This version needs both in one server."`
 
-	TLS struct {
-		Cert               string   `key:"cert" doc:"PEM file with the server's certificate, those of intermediate authorities after it. Read again when it changes."`
-		Key                string   `key:"key" doc:"PEM file with its key, without a passphrase, readable by the server alone."`
-		CA                 string   `key:"ca" doc:"PEM file with the authorities whose certificates clients may show. Read again when it changes."`
-		KeyPassword        string   `key:"key_password_file" doc:"File with the passphrase of tls.key, or of the key in tls.keystore if that is not the keystore's."`
-		Keystore           string   `key:"keystore" doc:"JKS or PKCS#12 file with certificate and key, instead of tls.cert and tls.key."`
-		KeystorePassword   string   `key:"keystore_password_file" doc:"File with its password."`
-		Alias              string   `key:"alias" doc:"Which key of the keystore. Needed where it has several."`
-		Dir                string   `key:"dir" doc:"Directory of pairs NAME.key and NAME.crt, instead: the first name is shown, all certificates are trusted."`
-		Truststore         string   `key:"truststore" doc:"JKS or PKCS#12 file with the authorities, instead of tls.ca."`
-		TruststorePassword string   `key:"truststore_password_file" doc:"File with its password."`
-		MinVersion         string   `key:"min_version" default:"TLSv1.3" choice:"TLSv1.2 TLSv1.3" doc:"The least version of TLS that is spoken."`
-		MaxVersion         string   `key:"max_version" default:"TLSv1.3" choice:"TLSv1.2 TLSv1.3" doc:"The highest."`
-		Ciphers            []string `key:"ciphers" doc:"Cipher suites of TLS 1.2 by their IANA names. Empty: Go's choice. Those of TLS 1.3 can't be chosen."`
-		Pins               []string `key:"pins" doc:"Fingerprints, SHA-256 or SHA-1, of which a client's certificate or its authority must have one."`
-
-		ClientAuth string `key:"client_auth" default:"request" choice:"require request none" doc:"Whether a client must show a certificate (require), may show one (request), or is not asked. One that is shown must be good."`
-	} `key:"tls"`
+	TLS TLS `key:"tls"`
 
 	Auth struct {
 		Mechanisms     []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509 KERBEROS OIDC" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate; KERBEROS a ticket; OIDC a signed token."`
@@ -67,7 +50,7 @@ type Config struct {
 			CA           string   `key:"ca" doc:"PEM file with the authorities of the servers' certificates. Empty: those of this host."`
 			ServerName   string   `key:"server_name" doc:"The name in the servers' certificates, if not the host of the URL."`
 			BindDN       string   `key:"bind_dn" doc:"As whom to ask. Empty: anonymously."`
-			PasswordFile string   `key:"password_file" doc:"File with its password, readable by the server alone. Read at each new connection."`
+			PasswordFile string   `key:"password_file" doc:"File with its password, readable by the server alone, or env:NAME. Read at each new connection."`
 			Schema       string   `key:"schema" default:"rfc2307" choice:"rfc2307 rfc2307bis ad" doc:"How groups name members: by memberUid (rfc2307), by member with the DN (rfc2307bis), or as Active Directory does."`
 			Base         string   `key:"base" doc:"The DN below which everything is."`
 			UserBase     string   `key:"user_base" doc:"The DN below which users are. Empty: groups.ldap.base."`
@@ -95,8 +78,9 @@ type Config struct {
 	} `key:"session"`
 
 	Metrics struct {
-		Listen  string   `key:"listen" default:"127.0.0.1:7490" doc:"Host and port of Prometheus metrics (/metrics) and pprof (/debug/pprof/). TLS with the server's certificate; the reader must show a certificate of tls.ca. Empty: off."`
-		Readers []string `key:"readers" doc:"Principals whose certificates may read metrics and profiles. Empty: every certificate of tls.ca."`
+		Listen  string   `key:"listen" default:"127.0.0.1:7490" doc:"Host and port of Prometheus metrics (/metrics) and pprof (/debug/pprof/). Always TLS, and who reads must show a good certificate. Empty: off."`
+		Readers []string `key:"readers" doc:"Principals whose certificates may read metrics and profiles. Empty: every certificate of an authority that is trusted there."`
+		TLS     Material `key:"tls"`
 	} `key:"metrics"`
 
 	Log struct {

@@ -138,7 +138,12 @@ func TestWrongFiles(t *testing.T) {
 		"big port":           {tlsOK + "listen: a:70000\n", `"a:70000" is no address`, ""},
 		"same ports":         {tlsOK + "metrics: {listen: 127.0.0.1:7470}\n", "f.yaml:4: listen and metrics.listen are both", ""},
 		"one role":           {tlsOK + "roles: [namespace]\n", `f.yaml:4: roles lacks "chunk"`, ""},
-		"no certificate":     {"dir: /x\n", "tls.cert is not set", "wardfs dev"},
+		"no certificate":     {"dir: /x\n", "tls.cert is not set", "wardfs cert"},
+		"inline secret":      {"tls:\n  keystore_password: x\n", `f.yaml:2: unknown key "tls.keystore_password": a secret does not stand`, `did you mean "tls.keystore_password_file"?`},
+		"two for metrics":    {tlsOK + "metrics:\n  tls:\n    cert: x\n    key: y\n    keystore: z\n", "f.yaml:6: metrics.tls.cert with metrics.tls.key, metrics.tls.keystore", "leave the others out"},
+		"half for metrics":   {tlsOK + "metrics: {tls: {key: y}}\n", "metrics.tls.cert is not set", ""},
+		"metrics apart":      {"tls: {dir: x}\nmetrics:\n  listen: :7490\n  tls: {ca: y}\n", "f.yaml:3: metrics.tls says whom to trust", "metrics.tls.cert"},
+		"handshake":          {"tls: {cert: x, key: y, ca: z, handshake_timeout: 1ms}\n", "f.yaml:1: tls.handshake_timeout: 1ms", "20s"},
 		"no key":             {"tls: {cert: x}\n", "tls.key is not set", ""},
 		"require, no ca":     {"tls:\n  cert: x\n  key: y\n  client_auth: require\n", "f.yaml:4: tls.client_auth: require needs", "set tls.ca"},
 		"metrics, no ca":     {"tls: {cert: x, key: y}\n", "metrics.listen needs tls.ca", `metrics.listen: ""`},
@@ -258,7 +263,7 @@ func TestExampleIsTheDefault(t *testing.T) {
 	}
 	d := Default()
 	c.from, d.from = nil, nil
-	if c.Listen != d.Listen || c.Session != d.Session || c.Chunk != d.Chunk || c.Root != d.Root {
+	if c.Listen != d.Listen || c.TLS.HandshakeTime != d.TLS.HandshakeTime || c.Session != d.Session || c.Chunk != d.Chunk || c.Root != d.Root {
 		t.Errorf("got %+v, want %+v", c, d)
 	}
 }

@@ -62,7 +62,21 @@ func find(name string) (Key, error) {
 	if name == "auth.trusted" { // of before there were rules
 		return Key{}, &Error{Text: `unknown key "auth.trusted"`, Next: "it is a rule now: proxy: [{principal: NAME, states_callers: true}]"}
 	}
+	if isSecret(name) && !strings.HasSuffix(name, "_file") {
+		return Key{}, &Error{Text: fmt.Sprintf("unknown key %q: a secret does not stand in the configuration", name),
+			Next: "write it into a file (0600) and name that: " + DidYouMean(name+"_file", names, "`wardfs config reference` lists all keys")}
+	}
 	return Key{}, &Error{Text: fmt.Sprintf("unknown key %q", name), Next: DidYouMean(name, names, "`wardfs config reference` lists all keys")}
+}
+
+// isSecret reports whether a key's name is that of a secret.
+func isSecret(name string) bool {
+	for _, word := range []string{"password", "passphrase", "secret"} {
+		if strings.Contains(name, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // field is the key's in c.

@@ -29,6 +29,7 @@ type Options struct {
 
 	// Who we are, and whom we trust.
 	CA, Cert, Key, ServerName string
+	AnyName                   bool   // do not check the server's name
 	KeyPassword               string // files with passwords
 	Keystore, Alias           string
 	KeystorePassword          string

@@ -65,18 +65,19 @@ func ours() []Option {
 		text("ca", "FILE", "authorities that the server's certificate must be of; default: those of this host", func(o *Options) *string { return &o.CA }),
 		text("cert", "FILE", "the certificate to show; its common name is the principal", func(o *Options) *string { return &o.Cert }),
 		text("key", "FILE", "its key", func(o *Options) *string { return &o.Key }),
-		text("key_password", "FILE", "file with the passphrase of the key", func(o *Options) *string { return &o.KeyPassword }),
+		text("key_password", "FILE", "file with the passphrase of the key, or env:NAME", func(o *Options) *string { return &o.KeyPassword }),
 		text("keystore", "FILE", "JKS or PKCS#12 with certificate and key, instead of cert= and key=", func(o *Options) *string { return &o.Keystore }),
-		text("keystore_password", "FILE", "file with its password", func(o *Options) *string { return &o.KeystorePassword }),
+		text("keystore_password", "FILE", "file with its password, or env:NAME", func(o *Options) *string { return &o.KeystorePassword }),
 		text("alias", "NAME", "which key of the keystore", func(o *Options) *string { return &o.Alias }),
 		text("truststore", "FILE", "JKS or PKCS#12 with authorities, instead of ca=", func(o *Options) *string { return &o.Truststore }),
-		text("truststore_password", "FILE", "file with its password", func(o *Options) *string { return &o.TruststorePassword }),
+		text("truststore_password", "FILE", "file with its password, or env:NAME", func(o *Options) *string { return &o.TruststorePassword }),
 		text("tls_dir", "DIR", "directory of pairs NAME.key, NAME.crt: the first is shown, all are trusted", func(o *Options) *string { return &o.TLSDir }),
 		{Name: "pin", Value: "SHA256", Doc: "fingerprint that the server's certificate or its authority must have; may be given several times", value: func(o *Options, v string) error {
 			o.Pins = append(o.Pins, v)
 			return nil
 		}},
 		text("server_name", "NAME", "the name to expect in the server's certificate, instead of the host", func(o *Options) *string { return &o.ServerName }),
+		set("any_server_name", "do not check the name in the server's certificate, only who issued it; needs ca=, truststore=, tls_dir= or pin=, and is logged each day", func(o *Options) { o.AnyName = true }),
 		{Name: "identity", Value: "mount|trusted|impersonate", Doc: "as whom to act: `mount` as the one principal of the mount, `trusted` as each caller, `impersonate` as the user that impersonate= names (the server must allow both)", value: setIdentity},
 		{Name: "impersonate", Value: "USER", Doc: "the user to act for, as whom the server proves the certificate to be; it must have a rule of proxy", value: setImpersonate},
 		text("idmap", "off|FILE", "owners go by name; a FILE names numbers beside those of this host, off takes numbers as they are", func(o *Options) *string { return &o.Idmap }),

@@ -78,13 +78,16 @@ func (s *Source) bind(l *ldap.Conn) error {
 	if s.c.BindDN == "" {
 		return nil // a connection begins as nobody's
 	}
-	password, err := os.ReadFile(s.c.PasswordFile)
+	if s.c.Password == nil {
+		return fmt.Errorf("%s has no password", s.c.BindDN)
+	}
+	password, err := s.c.Password()
 	if err != nil {
 		return fmt.Errorf("the password of %s: %w", s.c.BindDN, err)
 	}
 	secret := strings.TrimRight(string(password), "\r\n")
 	if secret == "" { // a bind without a password succeeds, as nobody
-		return fmt.Errorf("the password of %s: %s is empty", s.c.BindDN, s.c.PasswordFile)
+		return fmt.Errorf("the password of %s is empty", s.c.BindDN)
 	}
 	if err := l.Bind(s.c.BindDN, secret); err != nil {
 		return fmt.Errorf("bind as %s: %w", s.c.BindDN, err)

@@ -43,8 +43,8 @@ type Config struct {
 	CA         string   // PEM file with authorities, read at each connection; empty: the host's
 	ServerName string   // in the certificates; empty: the URL's host
 
-	BindDN       string // empty: anonymous
-	PasswordFile string // read at each connection
+	BindDN   string                 // empty: anonymous
+	Password func() ([]byte, error) // asked at each connection
 
 	// Timeout bounds one server's answer to one question; default 5 s.
 	Timeout time.Duration

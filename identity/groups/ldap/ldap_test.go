@@ -36,8 +36,12 @@ func source(t *testing.T, c ldap.Config) *ldap.Source {
 	return s
 }
 
+func file(name string) func() ([]byte, error) {
+	return func() ([]byte, error) { return os.ReadFile(name) }
+}
+
 func configOf(d *ldaptest.Server) ldap.Config {
-	return ldap.Config{Servers: []string{d.TLS}, CA: d.CA, BindDN: ldaptest.AdminDN, PasswordFile: d.PasswordFile, Base: ldaptest.Base, Nesting: 8}
+	return ldap.Config{Servers: []string{d.TLS}, CA: d.CA, BindDN: ldaptest.AdminDN, Password: file(d.PasswordFile), Base: ldaptest.Base, Nesting: 8}
 }
 
 // members answers who is in each group, the primary one apart.
@@ -82,7 +86,7 @@ func TestRFC2307(t *testing.T) {
 	})
 	t.Run("anonymous and plain", func(t *testing.T) {
 		c := configOf(d)
-		c.Servers, c.BindDN, c.PasswordFile = []string{d.Plain}, "", ""
+		c.Servers, c.BindDN, c.Password = []string{d.Plain}, "", nil
 		groupstest.Run(t, source(t, c))
 	})
 	t.Run("case", func(t *testing.T) {
@@ -311,8 +315,8 @@ func wrong(t *testing.T, d *ldaptest.Server) {
 		"another name":    {func(c *ldap.Config) { c.ServerName = "ldap.example.org" }, "not ldap.example.org"},
 		"no CA file":      {func(c *ldap.Config) { c.CA = "/nowhere" }, "/nowhere"},
 		"no certificate":  {func(c *ldap.Config) { c.CA = badPassword }, "no certificate"},
-		"bad password":    {func(c *ldap.Config) { c.PasswordFile = badPassword }, "Invalid Credentials"},
-		"no password":     {func(c *ldap.Config) { c.PasswordFile = "/dev/null" }, "is empty"},
+		"bad password":    {func(c *ldap.Config) { c.Password = file(badPassword) }, "Invalid Credentials"},
+		"no password":     {func(c *ldap.Config) { c.Password = file("/dev/null") }, "is empty"},
 		"no base":         {func(c *ldap.Config) { c.Base = "dc=nowhere" }, "No Such Object"},
 	} {
 		t.Run(name, func(t *testing.T) {
