@@ -50,6 +50,7 @@ var numbers = [posix.NumErrno]syscall.Errno{
 	posix.ESTALE:       syscall.ESTALE,
 	posix.EDQUOT:       syscall.EDQUOT,
 	posix.ECANCELED:    syscall.ECANCELED,
+	posix.ENOKEY:       syscall.ENOKEY,
 	posix.EKEYEXPIRED:  syscall.EKEYEXPIRED,
 	posix.EKEYREVOKED:  syscall.EKEYREVOKED,
 	posix.EHOSTDOWN:    syscall.EHOSTDOWN,

@@ -67,7 +67,7 @@ func (s *server) ask(op string, h *raw.InHeader, cancel <-chan struct{}, groups 
 // what an administrator wants to know.
 func severity(e posix.Errno) slog.Level {
 	switch e {
-	case posix.EIO, posix.ETIMEDOUT, posix.EHOSTDOWN, posix.EPROTO, posix.ENOMEM, posix.EKEYEXPIRED, posix.EKEYREVOKED:
+	case posix.EIO, posix.ETIMEDOUT, posix.EHOSTDOWN, posix.EPROTO, posix.ENOMEM, posix.ENOKEY, posix.EKEYEXPIRED, posix.EKEYREVOKED:
 		return slog.LevelWarn
 	}
 	return slog.LevelDebug

@@ -52,6 +52,7 @@ const (
 	ESTALE
 	EDQUOT
 	ECANCELED
+	ENOKEY
 	EKEYEXPIRED
 	EKEYREVOKED
 	EHOSTDOWN
@@ -99,6 +100,7 @@ var errnos = [NumErrno]struct{ name, text string }{
 	ESTALE:       {"ESTALE", "stale file handle"},
 	EDQUOT:       {"EDQUOT", "quota exceeded"},
 	ECANCELED:    {"ECANCELED", "cancelled"},
+	ENOKEY:       {"ENOKEY", "required key not available"},
 	EKEYEXPIRED:  {"EKEYEXPIRED", "credential expired"},
 	EKEYREVOKED:  {"EKEYREVOKED", "credential revoked"},
 	EHOSTDOWN:    {"EHOSTDOWN", "server is down"},

@@ -19,7 +19,8 @@ var wire = [posix.NumErrno]uint32{
 	posix.ENOTEMPTY: 39, posix.ELOOP: 40, posix.ENODATA: 61, posix.EPROTO: 71,
 	posix.EOVERFLOW: 75, posix.EOPNOTSUPP: 95, posix.ETIMEDOUT: 110,
 	posix.EHOSTDOWN: 112, posix.ESTALE: 116, posix.EDQUOT: 122,
-	posix.ECANCELED: 125, posix.EKEYEXPIRED: 127, posix.EKEYREVOKED: 128,
+	posix.ECANCELED: 125, posix.ENOKEY: 126, posix.EKEYEXPIRED: 127,
+	posix.EKEYREVOKED: 128,
 }
 
 var unwire = func() map[uint32]posix.Errno {

@@ -117,7 +117,7 @@ func errnoCode(e posix.Errno) int {
 	switch e {
 	case posix.EHOSTDOWN, posix.ETIMEDOUT:
 		return exitUnreachable
-	case posix.EACCES, posix.EPERM, posix.EKEYEXPIRED, posix.EKEYREVOKED:
+	case posix.EACCES, posix.EPERM, posix.ENOKEY, posix.EKEYEXPIRED, posix.EKEYREVOKED:
 		return exitRefused
 	case posix.EBUSY:
 		return exitInUse

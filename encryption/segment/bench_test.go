@@ -68,11 +68,10 @@ func BenchmarkRandom(b *testing.B) {
 			}
 		})
 	}
-	k, _ := NewZoneKey(secret(1))
 	b.Run("derive", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := k.Slice(Default, here); err != nil {
+			if _, err := New(secret(1), Default, here); err != nil {
 				b.Fatal(err)
 			}
 		}

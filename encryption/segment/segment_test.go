@@ -27,11 +27,7 @@ func secret(b byte) []byte { return bytes.Repeat([]byte{b}, KeySize) }
 
 func slice(t testing.TB, f Format, key byte, p Place) *Slice {
 	t.Helper()
-	k, err := NewZoneKey(secret(key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := k.Slice(f, p)
+	s, err := New(secret(key), f, p)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -217,14 +213,10 @@ func TestNonce(t *testing.T) {
 	}
 	keys := make(map[string]string)
 	for _, secretByte := range []byte{1, 2} {
-		k, err := NewZoneKey(secret(secretByte))
-		if err != nil {
-			t.Fatal(err)
-		}
 		for _, suite := range all {
 			for _, size := range []uint32{MinSize, MaxSize} {
 				for _, p := range []Place{here, {4, here.File, 7, here.Slice}, {3, 1, 7, here.Slice}, {3, here.File, 7, posix.SliceID{5}}} {
-					key, err := k.slice(Format{suite, size}, p)
+					key, err := derive(secret(secretByte), Format{suite, size}, p)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -283,11 +275,10 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%v was accepted", f)
 		}
 	}
-	if _, err := NewZoneKey(secret(1)[:31]); err == nil {
+	if _, err := New(secret(1)[:31], Default, here); err == nil {
 		t.Error("a key of 31 bytes was accepted")
 	}
-	k, _ := NewZoneKey(secret(1))
-	if _, err := k.Slice(Default, Place{Zone: 1, File: 1}); err == nil {
+	if _, err := New(secret(1), Default, Place{Zone: 1, File: 1}); err == nil {
 		t.Error("a slice without a name was accepted")
 	}
 	s := slice(t, Default, 1, here)

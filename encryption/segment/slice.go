@@ -40,15 +40,15 @@ type bound struct {
 	work  [64]byte // room for a box's small sums
 }
 
-// Slice derives the key of a slice.
-func (k *ZoneKey) Slice(f Format, p Place) (*Slice, error) {
+// New derives the key of a slice from the zone's, which it does not keep.
+func New(zoneKey []byte, f Format, p Place) (*Slice, error) {
 	if err := f.Check(); err != nil {
 		return nil, err
 	}
 	if p.Slice == (posix.SliceID{}) {
 		return nil, fmt.Errorf("segment: a slice without a name has no key")
 	}
-	key, err := k.slice(f, p)
+	key, err := derive(zoneKey, f, p)
 	if err != nil {
 		return nil, err
 	}
