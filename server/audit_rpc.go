@@ -22,10 +22,7 @@ func (s *Server) openAudit() (*audit.Log, error) {
 		User:  named[posix.UID](s, idmap.User),
 		Group: named[posix.GID](s, idmap.Group),
 	}
-	c.Where = func(ino posix.Ino) (string, bool) {
-		path, err := s.tree.Path(context.Background(), ino)
-		return path, err == nil
-	}
+	c.Where = func(inos []posix.Ino) []string { return s.tree.Paths(context.Background(), inos) }
 	c.Log, c.Metrics, c.Now = s.c.Log, s.c.Registry, s.c.Now
 	return audit.Open(c)
 }

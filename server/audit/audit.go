@@ -9,7 +9,7 @@
 //
 // It refuses to judge: whether an operation is allowed was decided elsewhere.
 //
-//	l, err := audit.Open(audit.Config{Path: "/var/lib/wardfs/audit.log", Where: tree.Path})
+//	l, err := audit.Open(audit.Config{Path: "/var/lib/wardfs/audit.log", Where: paths})
 //	if l.Wants("mkdir", errno) { l.Put(audit.Record{…}) }
 package audit
 
@@ -45,7 +45,7 @@ type Config struct {
 	OnFull  Policy                // when so many wait; default Block
 	OnError Policy                // when the file can't be written; default Drop
 	Names   Names                 // of owners and groups; numbers without
-	Where   PathOf                // the path of an inode; without one it is "ino:N"
+	Where   PathsOf               // the paths of inodes; without one each is "ino:N"
 	Log     *slog.Logger          // default none
 	Metrics prometheus.Registerer // default none
 	Now     func() time.Time
@@ -53,8 +53,9 @@ type Config struct {
 	fault func(n int) (int, error) // of tests: how many of n bytes can be written
 }
 
-// PathOf answers a path of an inode as of now, or that there is none.
-type PathOf func(posix.Ino) (string, bool)
+// PathsOf answers a path of each of the inodes as of now, "" where there is none.
+// They come many at once: to begin a look at the tree costs more than the look.
+type PathsOf func([]posix.Ino) []string
 
 // Names are what the server calls users and groups; "" is no name.
 type Names struct {
@@ -223,7 +224,7 @@ func (l *Log) Wants(op string, e posix.Errno) bool { return l != nil && l.filter
 // WantsAny reports whether one could be, whatever the result.
 func (l *Log) WantsAny(op string) bool { return l != nil && l.filter.wantsAny(op) }
 
-// Put writes a record down, soon. It waits only while the queue is full and
+// Put writes a record down, soon: see linger. It waits only while the queue is full and
 // the policy is Block.
 func (l *Log) Put(r Record) {
 	if !l.Wants(r.Op, r.Errno) {

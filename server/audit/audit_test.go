@@ -75,7 +75,15 @@ func testNames() Names {
 	}
 }
 
-func where(ino posix.Ino) (string, bool) { return "/home", ino == 7 }
+func where(inos []posix.Ino) []string {
+	all := make([]string, len(inos))
+	for i, ino := range inos {
+		if ino == 7 {
+			all[i] = "/home"
+		}
+	}
+	return all
+}
 
 func TestFormats(t *testing.T) {
 	for f, want := range map[Format]string{
@@ -153,7 +161,7 @@ func FuzzEscape(f *testing.F) {
 
 func FuzzParse(f *testing.F) {
 	for _, format := range []Format{HDFS, JSON} {
-		x := (&Log{c: Config{Names: testNames()}}).line(new(full()))
+		x := (&Log{c: Config{Names: testNames()}}).line(new(full()), nil)
 		f.Add(strings.TrimSuffix(string(x.append(nil, format)), "\n"))
 	}
 	f.Add("2026-11-22 08:30:00,123 INFO wardfs.audit: lost=7")
@@ -263,7 +271,7 @@ func TestManyWriters(t *testing.T) {
 func TestFullQueue(t *testing.T) {
 	gate := make(chan struct{})
 	r := prometheus.NewRegistry()
-	l := open(t, Config{Queue: 2, OnFull: Drop, Metrics: r, Where: func(posix.Ino) (string, bool) { <-gate; return "/x", true }})
+	l := open(t, Config{Queue: 2, OnFull: Drop, Metrics: r, Where: func(inos []posix.Ino) []string { <-gate; return make([]string, len(inos)) }})
 	slow := record(0)
 	slow.Src.Dir = 7
 	l.Put(slow)
@@ -284,6 +292,34 @@ func TestFullQueue(t *testing.T) {
 	}
 	if said != 8 || len(all) != 4 { // the three, and one that says so
 		t.Errorf("the log says that %d are missing, in %d lines", said, len(all))
+	}
+}
+
+// What comes while the writer is at work is written together.
+func TestTogether(t *testing.T) {
+	gate, looks := make(chan struct{}), 0
+	l := open(t, Config{Where: func(inos []posix.Ino) []string {
+		<-gate
+		looks++
+		return where(inos)
+	}})
+	r := record(0)
+	r.Src = Ref{Dir: 7, Name: []byte("x")}
+	l.Put(r)
+	for len(l.queue) > 0 { // until the writer has it, and is stuck in Where
+		time.Sleep(time.Millisecond)
+	}
+	for range 10 {
+		l.Put(r)
+	}
+	close(gate)
+	for _, x := range lines(t, written(t, l)) {
+		if x.Src != "/home/x" {
+			t.Errorf("the path is %q", x.Src)
+		}
+	}
+	if looks > 2 { // the first, and perhaps some with it; the others
+		t.Errorf("the paths of 11 records took %d looks", looks)
 	}
 }
 

@@ -313,7 +313,7 @@ func BenchmarkLine(b *testing.B) {
 			b.ReportAllocs()
 			var buf []byte
 			for b.Loop() {
-				x := l.line(&r)
+				x := l.line(&r, l.find([]Record{r}))
 				buf = x.append(buf[:0], f)
 			}
 		})

@@ -8,12 +8,48 @@ import (
 	"github.com/wardfs/wardfs/posix"
 )
 
-// line finds what a record leaves open: names and paths.
-func (l *Log) line(r *Record) Line {
+// paths are those of directories and inodes of records that are written together.
+type paths map[posix.Ino]string
+
+// find asks for all that the records name.
+func (l *Log) find(all []Record) paths {
+	if l.c.Where == nil {
+		return nil
+	}
+	p := paths{}
+	var inos []posix.Ino
+	note := func(ino posix.Ino) {
+		if _, ok := p[ino]; !ok && ino != 0 && ino != posix.RootIno {
+			p[ino] = ""
+			inos = append(inos, ino)
+		}
+	}
+	for i := range all {
+		note(all[i].Src.at())
+		note(all[i].Dst.at())
+	}
+	if len(inos) > 0 {
+		for i, path := range l.c.Where(inos) {
+			p[inos[i]] = path
+		}
+	}
+	return p
+}
+
+// at is the inode whose path is that of r, or the beginning of it; 0 is none.
+func (r Ref) at() posix.Ino {
+	if r.Dir != 0 {
+		return r.Dir
+	}
+	return r.Ino
+}
+
+// line finds what a record leaves open: names, and paths among those given.
+func (l *Log) line(r *Record, p paths) Line {
 	x := Line{
 		Time: r.Time, Succeeded: r.Errno == 0, Allowed: !Denied(r.Errno), Cmd: r.Op, TookUs: r.Took.Microseconds(),
 		Auth: escape(r.Who.Auth), IP: host(r.Who.Peer), Session: r.Who.Session, Client: escape(r.Who.Client),
-		Src: escape(l.path(r.Src)), Dst: escape(l.path(r.Dst)), Ino: r.Ino, Zone: escape(r.Zone), KeyVer: r.KeyVer,
+		Src: escape(p.of(r.Src)), Dst: escape(p.of(r.Dst)), Ino: r.Ino, Zone: escape(r.Zone), KeyVer: r.KeyVer,
 	}
 	if r.Errno != 0 {
 		x.Errno = r.Errno.String()
@@ -34,30 +70,28 @@ func (l *Log) line(r *Record) Line {
 	return x
 }
 
-// path is that of a Ref, "" of none. Where no path can be told it is "ino:N" or
-// "ino:N/name".
-func (l *Log) path(r Ref) string {
+// of is the path of a Ref, "" of none. Where no path can be told it is "ino:N"
+// or "ino:N/name".
+func (p paths) of(r Ref) string {
 	switch {
 	case r.Dir != 0:
-		dir := l.where(r.Dir)
+		dir := p.where(r.Dir)
 		if dir == "/" {
 			dir = ""
 		}
 		return dir + "/" + string(r.Name)
 	case r.Ino != 0:
-		return l.where(r.Ino)
+		return p.where(r.Ino)
 	}
 	return string(r.Text)
 }
 
-func (l *Log) where(ino posix.Ino) string {
+func (p paths) where(ino posix.Ino) string {
 	if ino == posix.RootIno {
 		return "/"
 	}
-	if l.c.Where != nil {
-		if path, ok := l.c.Where(ino); ok {
-			return path
-		}
+	if path := p[ino]; path != "" {
+		return path
 	}
 	return "ino:" + strconv.FormatUint(uint64(ino), 10)
 }

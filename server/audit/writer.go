@@ -6,8 +6,14 @@ import (
 )
 
 const (
-	// batch is how many bytes of lines are written at once, at most about.
-	batch = 64 << 10
+	// batch is how many records are written at once, at most.
+	batch = 256
+	// linger is how long the first of them waits for others. Who has put it
+	// there is about to answer a call; what the writer does, which is not a
+	// little, is not to come between, nor to be done for each alone.
+	linger = 5 * time.Millisecond
+	// lingerQueue is the least queue that surely has room for as long.
+	lingerQueue = 4096
 	// beat is how often the writer looks after the file, and how long it waits
 	// before it tries again what failed. Every beat what was written is synced.
 	beat = time.Second
@@ -17,6 +23,7 @@ const (
 type writer struct {
 	*Log
 	file  *file
+	batch []Record
 	buf   []byte // lines that are not written; the first may have lost its beginning to the file
 	dirty bool   // written, not synced
 	ill   bool   // the last attempt failed
@@ -54,21 +61,26 @@ func (w *writer) run() {
 // take makes lines of r and of what waits behind it, and writes them.
 func (w *writer) take(r Record) {
 	w.missing()
-	for {
-		x := w.line(&r)
-		w.buf = x.append(w.buf, w.c.Format)
-		if len(w.buf) >= batch {
-			break
-		}
-		var ok bool
+	if cap(w.queue) >= lingerQueue {
+		time.Sleep(linger)
+	}
+	w.batch = append(w.batch[:0], r)
+	for more := true; more && len(w.batch) < batch; {
 		select {
-		case r, ok = <-w.queue:
+		case r, more = <-w.queue: // false when it is closed, which run sees, too
+			if more {
+				w.batch = append(w.batch, r)
+			}
 		default:
-		}
-		if !ok { // nothing waits; run sees whether anything ever will
-			break
+			more = false
 		}
 	}
+	paths := w.find(w.batch)
+	for i := range w.batch {
+		x := w.line(&w.batch[i], paths)
+		w.buf = x.append(w.buf, w.c.Format)
+	}
+	clear(w.batch)
 	w.flush()
 }
 

@@ -129,6 +129,36 @@ func (t *Tree) Path(ctx context.Context, ino posix.Ino) (path string, err error)
 	return path, err
 }
 
+// Paths is Path for many, in one look; "" is for those that Path answers an error.
+func (t *Tree) Paths(ctx context.Context, inos []posix.Ino) []string {
+	paths := make([]string, len(inos))
+	var rest []int
+	for i, ino := range inos {
+		var known bool
+		if paths[i], known = t.dirs.path(ino); !known {
+			rest = append(rest, i)
+		}
+	}
+	if len(rest) == 0 {
+		return paths
+	}
+	err := t.read(ctx, "path", func(u *upward) error {
+		for _, i := range rest {
+			var err error
+			u.steps = 0
+			paths[i], err = u.path(inos[i])
+			t.damage("path", err)
+		}
+		return nil
+	})
+	if err != nil { // nothing of it is to be relied on
+		for _, i := range rest {
+			paths[i] = ""
+		}
+	}
+	return paths
+}
+
 func (t *Tree) read(ctx context.Context, op string, f func(*upward) error) error {
 	epoch := t.dirs.now()
 	return t.As(posix.Cred{}).view(ctx, op, func(s *snap) error {

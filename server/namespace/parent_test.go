@@ -3,6 +3,7 @@ package namespace
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -164,6 +165,12 @@ func comparePaths(t *testing.T, tr *Tree) {
 		}
 	}
 	walk(1, "")
+	inos := append(slices.Collect(maps.Keys(names)), 1<<40) // and one that is not there
+	for i, got := range tr.Paths(ctx, inos) {
+		if paths := names[inos[i]]; paths == nil && got != "" || paths != nil && !slices.Contains(paths, got) {
+			t.Fatalf("inode %d is %q among others, want one of %q", inos[i], got, paths)
+		}
+	}
 	for ino, paths := range names {
 		if got, err := tr.Path(ctx, ino); err != nil || !slices.Contains(paths, got) {
 			t.Fatalf("inode %d is %q %v, want one of %q", ino, got, err, paths)
