@@ -35,7 +35,7 @@ func newRoot(e *env) *cobra.Command {
 	root.AddCommand(
 		newDev(e), newServe(e), newMount(e), newUmount(e), newStatus(e), newWhoami(e),
 		newFS(e), newAdmin(e),
-		newDoctor(e), newConfig(e), newVersion(e), newCompletion(e), newExitCodes(), newCLIReference(),
+		newCert(e), newDoctor(e), newConfig(e), newVersion(e), newCompletion(e), newExitCodes(), newCLIReference(),
 	)
 	root.SetHelpCommand(newHelp(root))
 	return root

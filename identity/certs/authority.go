@@ -1,8 +1,7 @@
 package certs
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -34,7 +33,7 @@ type Authority struct {
 	dir  string
 	now  func() time.Time
 	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
+	key  crypto.Signer
 }
 
 // Pair names the files of a certificate and its key.
@@ -74,9 +73,9 @@ func (a *Authority) open() error {
 	if err != nil {
 		return err
 	}
-	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	key, ok := pair.PrivateKey.(crypto.Signer)
 	if !ok || !pair.Leaf.IsCA {
-		return unusable(a.CA(), "is not an authority made by wardfs", nil)
+		return unusable(a.CA(), "is not an authority's certificate", nil)
 	}
 	if err := timely("authority's certificate", pair.Leaf, a.now()); err != nil {
 		return err
@@ -90,16 +89,24 @@ func (a *Authority) found(withKey bool) (err error) {
 	if withKey {
 		a.key, err = readKey(a.caKey())
 	} else {
-		a.key, err = newKey(a.caKey())
+		a.key, err = newKey(a.caKey(), "", writeFile)
 	}
 	if err != nil {
 		return err
 	}
-	host, _ := os.Hostname()
-	t := a.template("wardfs authority of "+host, caLife)
+	return a.certifySelf("", caLife, writeFile)
+}
+
+// certifySelf makes the authority's own certificate.
+func (a *Authority) certifySelf(name string, life time.Duration, write writer) (err error) {
+	if name == "" {
+		host, _ := os.Hostname()
+		name = "wardfs authority of " + host
+	}
+	t := a.template(name, life)
 	t.IsCA, t.BasicConstraintsValid, t.MaxPathLenZero = true, true, true
 	t.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
-	a.cert, err = a.certify(a.CA(), t, t, a.key)
+	a.cert, err = a.certify(a.CA(), t, t, a.key, write)
 	return err
 }
 
@@ -108,6 +115,11 @@ func (a *Authority) found(withKey bool) (err error) {
 // another authority or for other names.
 func (a *Authority) Server(name string, hosts []string) (Pair, error) {
 	t := a.template("wardfs server", leafLife)
+	forHosts(t, hosts)
+	return a.ensure(name, t)
+}
+
+func forHosts(t *x509.Certificate, hosts []string) {
 	t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	for _, h := range hosts {
 		if ip := net.ParseIP(h); ip != nil {
@@ -116,7 +128,6 @@ func (a *Authority) Server(name string, hosts []string) (Pair, error) {
 			t.DNSNames = append(t.DNSNames, h)
 		}
 	}
-	return a.ensure(name, t)
 }
 
 // Client is as Server, for a client whose principal is the given name.
@@ -135,16 +146,20 @@ func Hosts() []string {
 	return hosts
 }
 
+func (a *Authority) pair(name string) Pair {
+	return Pair{filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+".key")}
+}
+
 func (a *Authority) ensure(name string, want *x509.Certificate) (Pair, error) {
-	p := Pair{filepath.Join(a.dir, name+".pem"), filepath.Join(a.dir, name+".key")}
+	p := a.pair(name)
 	if a.serves(p, want) {
 		return p, nil
 	}
-	key, err := newKey(p.Key)
+	key, err := newKey(p.Key, "", writeFile)
 	if err != nil {
 		return p, err
 	}
-	_, err = a.certify(p.Cert, want, a.cert, key)
+	_, err = a.certify(p.Cert, want, a.cert, key, writeFile)
 	return p, err
 }
 
@@ -173,7 +188,7 @@ func (a *Authority) template(cn string, life time.Duration) *x509.Certificate {
 	}
 }
 
-func (a *Authority) certify(path string, t, parent *x509.Certificate, key *ecdsa.PrivateKey) (*x509.Certificate, error) {
+func (a *Authority) certify(path string, t, parent *x509.Certificate, key crypto.Signer, write writer) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return nil, err
@@ -183,14 +198,14 @@ func (a *Authority) certify(path string, t, parent *x509.Certificate, key *ecdsa
 	if err != nil {
 		return nil, err
 	}
-	if err := writeFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
+	if err := write(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o644); err != nil {
 		return nil, err
 	}
 	return x509.ParseCertificate(der)
 }
 
-func newKey(path string) (*ecdsa.PrivateKey, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func newKey(path string, kind KeyType, write writer) (crypto.Signer, error) {
+	key, err := kind.generate()
 	if err != nil {
 		return nil, err
 	}
@@ -201,10 +216,10 @@ func newKey(path string) (*ecdsa.PrivateKey, error) {
 	defer clear(der)
 	text := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 	defer clear(text)
-	return key, writeFile(path, text, 0o600)
+	return key, write(path, text, 0o600)
 }
 
-func readKey(path string) (*ecdsa.PrivateKey, error) {
+func readKey(path string) (crypto.Signer, error) {
 	data, err := readFile(path, "key")
 	if err != nil {
 		return nil, err
@@ -218,8 +233,8 @@ func readKey(path string) (*ecdsa.PrivateKey, error) {
 	if err != nil {
 		return nil, unusable(path, "key is damaged", err)
 	}
-	if ec, ok := key.(*ecdsa.PrivateKey); ok {
-		return ec, nil
+	if k, ok := key.(crypto.Signer); ok {
+		return k, nil
 	}
-	return nil, unusable(path, "is not a key made by wardfs", nil)
+	return nil, unusable(path, "is not a key that signs", nil)
 }

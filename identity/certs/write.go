@@ -5,14 +5,26 @@ import (
 	"path/filepath"
 )
 
+// writer publishes a file.
+type writer func(path string, data []byte, perm os.FileMode) error
+
+// writeNew is writeFile that never takes the place of what is there.
+func writeNew(path string, data []byte, perm os.FileMode) error {
+	return publish(path, data, perm, os.Link)
+}
+
 // writeFile publishes data at path, whole or not at all, and durably: who
 // reads at any moment reads the old file or the new one.
 func writeFile(path string, data []byte, perm os.FileMode) error {
+	return publish(path, data, perm, os.Rename)
+}
+
+func publish(path string, data []byte, perm os.FileMode, name func(from, to string) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // made 0600
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone after the rename
+	defer os.Remove(f.Name()) // of a rename it is gone
 	if _, err = f.Write(data); err == nil {
 		err = f.Chmod(perm)
 	}
@@ -23,7 +35,7 @@ func writeFile(path string, data []byte, perm os.FileMode) error {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = name(f.Name(), path)
 	}
 	if err != nil {
 		return err
