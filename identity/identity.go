@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"net"
 	"time"
+	"unicode"
 )
 
 // The mechanisms of the handshake.
@@ -87,9 +88,18 @@ type Prover interface {
 // Verified is what a proof has shown.
 type Verified struct {
 	Principal
-	Groups, Roles []string  // what the proof says of them, beside what the server knows
-	Expires       time.Time // when what was shown ends; zero: it does not
-	Reply         []byte    // the server's own proof, for [Proof.Confirm]
+	Membership
+	Expires time.Time // when what was shown ends; zero: it does not
+	Reply   []byte    // the server's own proof, for [Proof.Confirm]
+}
+
+// Membership is what a proof says of its principal's groups, as far as the
+// Verifier's configuration lets it: whoever reads it may believe it.
+type Membership struct {
+	Groups []string
+	// Alone means that these are all, and the proof is an account: nobody else
+	// is asked. Otherwise they come beside those that the server knows.
+	Alone bool
 }
 
 // Verifier checks a proof on the server. Its errors wrap ErrRefused and say in
@@ -101,13 +111,13 @@ type Verifier interface {
 
 // CheckName refuses a principal's name that could be taken for something else
 // in a log line, an ACL or a path: empty, over 255 bytes, or with white space,
-// control characters, a slash, a colon or a comma in it.
+// anything unprintable, a slash, a colon or a comma in it.
 func CheckName(name string) error {
 	if name == "" || len(name) > 255 {
 		return errors.New("a name has 1 to 255 bytes")
 	}
 	for _, r := range name {
-		if r <= ' ' || r == 0x7f || r == '/' || r == ':' || r == ',' || r == '\ufffd' {
+		if r == ' ' || !unicode.IsPrint(r) || r == '/' || r == ':' || r == ',' || r == '\ufffd' {
 			return errors.New("a name has no white space, slash, colon or comma")
 		}
 	}

@@ -76,11 +76,12 @@ func (a Auth) verifier(mechanism string) identity.Verifier {
 type admitted struct {
 	principal identity.Principal
 	channel   identity.Channel
-	trusted   bool      // calls state their callers
-	path      string    // what is mounted
-	reply     []byte    // the server's own proof
-	expires   time.Time // when what was proven ends; zero: it does not
-	up        bool      // it was admitted before
+	trusted   bool                // calls state their callers
+	path      string              // what is mounted
+	member    identity.Membership // what the proof says of groups
+	reply     []byte              // the server's own proof
+	expires   time.Time           // when what was proven ends; zero: it does not
+	up        bool                // it was admitted before
 
 	cred posix.Cred  // of the first calls, unless trusted; see talk.acting
 	lent bool        // somebody acts for it, and not as a superuser
@@ -114,6 +115,8 @@ func (s *Server) admit(ctx context.Context, h *proto.Hello, rules export.Rules) 
 	}
 	if user := h.GetImpersonate(); user != "" {
 		who.principal.Name, who.principal.Via = user, p.Name
+	} else {
+		who.member = shown.Membership
 	}
 	if err := s.judge(ctx, rules, &who); err != nil {
 		return admitted{}, fmt.Errorf("%w: %w", identity.ErrRefused, err)

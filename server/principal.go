@@ -24,8 +24,8 @@ const recheckEvery = time.Second
 var errNoAccount = errors.New("no account on the server")
 
 // account answers whom a principal acts as that states no callers: the ids of
-// its name and of its groups' names.
-func (s *Server) account(ctx context.Context, p identity.Principal) (posix.Cred, error) {
+// its name and of its groups' names, those of m among them.
+func (s *Server) account(ctx context.Context, p identity.Principal, m identity.Membership) (posix.Cred, error) {
 	a := s.c.Auth
 	if a.Resolve != nil {
 		c, err := a.Resolve(ctx, p)
@@ -35,11 +35,11 @@ func (s *Server) account(ctx context.Context, p identity.Principal) (posix.Cred,
 		c.Super = a.super(p, nil)
 		return c, nil
 	}
-	names, err := a.groupsOf(ctx, p)
+	names, err := a.groupsOf(ctx, p, m)
 	if err != nil {
 		return posix.Cred{}, err
 	}
-	c := posix.Cred{Super: a.super(p, names)}
+	c := posix.Cred{Super: a.super(p, names) || a.super(p, m.Groups)}
 	users, err := s.ids.IDs(ctx, idmap.User, []string{p.Name}, true)
 	if err != nil {
 		return posix.Cred{}, fmt.Errorf("%s: %w", p, err)
@@ -49,6 +49,11 @@ func (s *Server) account(ctx context.Context, p identity.Principal) (posix.Cred,
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return idmap.CheckName(name) != nil })
 	if len(names) == 0 {
 		names = []string{p.Name} // a group of one's own, as most hosts give
+	}
+	for _, g := range m.Groups { // behind the primary one: the order of a proof says nothing
+		if idmap.CheckName(g) == nil && !slices.Contains(names, g) {
+			names = append(names, g)
+		}
 	}
 	gids, err := s.ids.IDs(ctx, idmap.Group, names, true)
 	if err != nil {
@@ -61,8 +66,12 @@ func (s *Server) account(ctx context.Context, p identity.Principal) (posix.Cred,
 	return c, nil
 }
 
-// groupsOf asks the source. The superuser needs no account there.
-func (a Auth) groupsOf(ctx context.Context, p identity.Principal) ([]string, error) {
+// groupsOf asks the source, unless the proof is all that counts. The superuser
+// needs no account there.
+func (a Auth) groupsOf(ctx context.Context, p identity.Principal, m identity.Membership) ([]string, error) {
+	if m.Alone {
+		return nil, nil
+	}
 	if a.Groups == nil {
 		if p.Name == a.Superuser {
 			return nil, nil
@@ -105,6 +114,13 @@ func (t *talk) stands(cred posix.Cred) {
 	t.standing.now.Store(&stand{cred: cred, until: t.s.c.Now().Add(t.s.recheck())})
 }
 
+// asks makes the next call ask whom the session acts as.
+func (st *standing) asks() {
+	had := *st.now.Load()
+	had.until = time.Time{}
+	st.now.Store(&had)
+}
+
 func (s *Server) recheck() time.Duration {
 	switch d := s.c.Auth.Recheck; {
 	case d == 0:
@@ -139,7 +155,7 @@ func (t *talk) acting(ctx context.Context) (posix.Cred, error) {
 		}
 		defer t.standing.again.Unlock()
 	}
-	cred, err := t.s.account(ctx, t.who.principal)
+	cred, err := t.s.account(ctx, t.who.principal, t.proven.membership())
 	cred.Super = cred.Super && !t.who.lent
 	fresh := &stand{cred: cred, until: t.s.c.Now().Add(t.s.recheck())}
 	switch {

@@ -4,39 +4,58 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 )
 
-// credential is until when what a session has proven is good.
+// credential is what a session has proven, and until when that is good.
 type credential struct {
-	until atomic.Int64  // nanoseconds since the epoch; 0: without end
-	moved chan struct{} // gets a value when until has moved on
+	until  atomic.Int64                        // nanoseconds since the epoch; 0: without end
+	member atomic.Pointer[identity.Membership] // nil: of none
+	moved  chan struct{}                       // gets a value when until has moved on
+	mu     sync.Mutex                          // held by who changes them
 }
 
 // set is for the handshake, before anyone else looks.
-func (c *credential) set(until time.Time) { c.until.Store(nanos(until)) }
+func (c *credential) set(until time.Time, m identity.Membership) {
+	c.until.Store(nanos(until))
+	c.member.Store(&m)
+}
 
 // extend moves the end on, never back: proofs may be checked in another order
-// than they came in, and what was proven holds for as long as it did.
-func (c *credential) extend(until time.Time) {
-	n := nanos(until)
-	for {
-		old := c.until.Load()
-		if old == 0 || n != 0 && n <= old {
-			return
-		}
-		if c.until.CompareAndSwap(old, n) {
-			break
-		}
+// than they came in, and what was proven holds for as long as it did. The
+// groups are those of the proof that holds longest. It reports whether this is
+// the one.
+func (c *credential) extend(until time.Time, m identity.Membership) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, old := nanos(until), c.until.Load()
+	if old == 0 || n != 0 && n < old {
+		return false
 	}
+	c.member.Store(&m)
+	if n == old { // some issuers end all tokens at one hour of the day
+		return true
+	}
+	c.until.Store(n)
 	select {
 	case c.moved <- struct{}{}:
 	default:
 	}
+	return true
+}
+
+// membership is what the session has proven of its groups.
+func (c *credential) membership() identity.Membership {
+	if m := c.member.Load(); m != nil {
+		return *m
+	}
+	return identity.Membership{}
 }
 
 func nanos(t time.Time) int64 {
@@ -103,7 +122,12 @@ func (t *talk) renew(ctx context.Context, r *proto.Renew) *proto.Renewed {
 		if who.Name != proven {
 			return errors.New("the session is of " + proven + ", and the proof of " + who.Name + "; mount anew for another user")
 		}
-		t.proven.extend(who.Expires)
+		if t.who.principal.Via != "" {
+			who.Membership = identity.Membership{} // they are not those of the user for whom it acts
+		}
+		if t.proven.extend(who.Expires, who.Membership) {
+			t.standing.asks()
+		}
 		out.Proof, out.ExpiresMs = who.Reply, expiresMs(who.Expires)
 		return nil
 	}()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,14 +32,14 @@ func (s *Server) judge(ctx context.Context, rules export.Rules, who *admitted) (
 	var unknown error // why groups could not be told
 	groupsOf := func(user string) func() []string {
 		return func() []string {
-			if a.Groups == nil {
-				return nil
+			if a.Groups == nil || who.member.Alone {
+				return who.member.Groups
 			}
 			names, err := a.Groups.Groups(ctx, user)
 			if err != nil && !errors.Is(err, groups.ErrUnknown) {
 				unknown = fmt.Errorf("the groups of %s can't be told: %w", user, err)
 			}
-			return names
+			return slices.Concat(names, who.member.Groups)
 		}
 	}
 	defer func() {
@@ -77,7 +78,7 @@ func (s *Server) judge(ctx context.Context, rules export.Rules, who *admitted) (
 		}
 		return nil
 	}
-	who.cred, err = s.account(ctx, p)
+	who.cred, err = s.account(ctx, p, who.member)
 	if who.up && !errors.Is(err, errNoAccount) {
 		err = nil // it keeps the groups that it had: see talk.acting
 	}
@@ -158,7 +159,7 @@ func (t *talk) judge(ctx context.Context) error {
 	defer t.judging.Unlock()
 	for rules := t.s.rules.Load(); rules != t.judged; rules = t.s.rules.Load() {
 		who := t.who
-		who.up = true
+		who.up, who.member = true, t.proven.membership()
 		if err := t.s.judge(ctx, *rules, &who); err != nil {
 			return err
 		}

@@ -138,7 +138,7 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 		return nil, err
 	}
 	bond := session.Bond{Principal: who.principal, Path: who.path, Root: root}
-	t.proven.set(who.expires)
+	t.proven.set(who.expires, who.member)
 	w := &proto.Welcome{
 		ExpiresMs: expiresMs(who.expires),
 		Version:   proto.Version, Boot: t.s.boot, Principal: who.principal.Name, Via: who.principal.Via, Trusted: who.trusted,

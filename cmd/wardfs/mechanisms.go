@@ -60,7 +60,7 @@ func certsConfig(t config.TLS, log *slog.Logger) (out certs.Config, err error) {
 }
 
 // verifiers check what the configured mechanisms show.
-func verifiers(c *config.Config, log *slog.Logger) (all []identity.Verifier, err error) {
+func verifiers(c *config.Config, superuser string, log *slog.Logger) (all []identity.Verifier, err error) {
 	if k := &c.Auth.Kerberos; slices.Contains(c.Auth.Mechanisms, identity.Kerberos) {
 		v, err := kerberos.NewVerifier(kerberos.AcceptConfig{
 			Keytab: k.Keytab, Principals: k.Principals, Realms: k.Realms, Rules: k.AuthToLocal, Skew: k.Skew, Log: log,
@@ -75,9 +75,19 @@ func verifiers(c *config.Config, log *slog.Logger) (all []identity.Verifier, err
 		if err != nil {
 			return nil, fail(exitConfig, "check auth.oidc.ca", "auth.oidc.ca: %w", err)
 		}
+		roles, err := o.RolesToGroups()
+		if err != nil {
+			return nil, fail(exitConfig, "write ROLE=GROUP", "auth.oidc.role_groups: %w", err)
+		}
+		reserved := []string{"root", superuser}
+		if o.Superuser {
+			reserved = nil
+		}
 		v, err := oidc.New(oidc.Config{
 			Issuer: o.Issuer, JWKS: o.JWKS, Algorithms: o.Algorithms, Audience: o.Audience, Tenant: o.Tenant, NotBefore: o.NotBefore,
-			Skew: o.Skew, MaxAge: o.MaxAge, User: o.User, Groups: o.Groups, Client: client, Log: log,
+			Skew: o.Skew, MaxAge: o.MaxAge, User: o.User, Groups: o.Groups, Roles: o.Roles,
+			Use:        map[string]oidc.Use{"ignore": oidc.Ignore, "add": oidc.Add, "only": oidc.Only}[o.Use],
+			RoleGroups: roles, ReservedUsers: reserved, ReservedGroups: []string{"root", c.Auth.Supergroup}, Client: client, Log: log,
 		})
 		if err != nil {
 			return nil, fail(exitConfig, "check auth.oidc", "auth.oidc: %w", err)

@@ -144,7 +144,7 @@ func (b *backend) serverConfig() (server.Config, error) {
 	if err != nil {
 		return server.Config{}, err
 	}
-	checks, err := verifiers(c, b.log)
+	checks, err := verifiers(c, b.super, b.log)
 	if err != nil {
 		return server.Config{}, err
 	}

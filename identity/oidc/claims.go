@@ -10,12 +10,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/wardfs/wardfs/identity"
 )
 
 const (
-	maxGroups   = 4096 // of one token, roles likewise
+	maxGroups   = 1024 // of one token, roles likewise
 	maxLifetime = 400 * 24 * time.Hour
 )
 
@@ -84,6 +86,9 @@ func (c Config) names(raw map[string]any) (Claims, error) {
 	if err := identity.CheckName(cl.User); err != nil {
 		return Claims{}, fmt.Errorf("the token's claim %s names no user: %w", c.User, err)
 	}
+	if slices.Contains(c.ReservedUsers, cl.User) {
+		return Claims{}, fmt.Errorf("the token's claim %s names %s, who may not come by a token", c.User, cl.User)
+	}
 	var err error
 	if c.Groups != "" {
 		if cl.Groups, err = words(raw, c.Groups, true); err != nil {
@@ -131,8 +136,8 @@ func when(raw map[string]any, claim string) (time.Time, error) {
 
 // words reads a claim that is a list of strings or one string; with split that
 // one is a list too, separated by spaces or commas. What is not there is no
-// word; a group may not be what a line of a log or an ACL would take for
-// something else.
+// word; what can't be printed is no name. Names that no owner can have are left
+// for the table of names to leave out: directories are full of them.
 func words(raw map[string]any, claim string, split bool) (all []string, err error) {
 	switch x := raw[claim].(type) {
 	case nil:
@@ -156,12 +161,35 @@ func words(raw map[string]any, claim string, split bool) (all []string, err erro
 	}
 	if split {
 		for _, s := range all {
-			if err := identity.CheckName(s); err != nil {
-				return nil, fmt.Errorf("the token's claim %s: %q: %w", claim, clip(s), err)
+			if len(s) > 255 || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				return nil, fmt.Errorf("the token's claim %s has a name that can't be one: %q", claim, clip(s))
 			}
 		}
 	}
 	return all, nil
+}
+
+// member answers which groups a token gives.
+func (c Config) member(cl Claims) identity.Membership {
+	m := identity.Membership{Alone: c.Use == Only}
+	add := func(g string) {
+		if !slices.Contains(m.Groups, g) {
+			m.Groups = append(m.Groups, g)
+		}
+	}
+	if c.Use != Ignore {
+		for _, g := range cl.Groups {
+			if !slices.Contains(c.ReservedGroups, g) {
+				add(g)
+			}
+		}
+	}
+	for _, r := range cl.Roles {
+		for _, g := range c.RoleGroups[r] {
+			add(g)
+		}
+	}
+	return m
 }
 
 // clip bounds what of a token comes into a message.

@@ -52,10 +52,29 @@ type Config struct {
 	Groups string // the claim with its groups, a list or words; empty: none
 	Roles  string // the claim with its roles, likewise
 
+	// Use says what the groups of tokens are worth.
+	Use Use
+	// RoleGroups are the groups that a role gives, whatever Use is.
+	RoleGroups map[string][]string
+	// ReservedUsers may not come by a token, ReservedGroups not by a token's
+	// claim of groups: a token that names such a user is refused, such a group
+	// is left out. RoleGroups may give them.
+	ReservedUsers, ReservedGroups []string
+
 	Client *http.Client     // for keys; default: 10 s, the system's authorities
 	Now    func() time.Time // default time.Now
 	Log    *slog.Logger     // nil discards
 }
+
+// Use is what the groups that a token claims are worth.
+type Use int
+
+// The uses of groups.
+const (
+	Ignore Use = iota // nothing
+	Add               // they come beside those that the server knows
+	Only              // they are all, and a token is an account
+)
 
 // Claims are what a good token says.
 type Claims struct {
@@ -115,8 +134,8 @@ func (v *Verifier) Verify(ctx context.Context, c identity.Channel, proof []byte)
 		return identity.Verified{}, fmt.Errorf("%w: %w", identity.ErrRefused, err)
 	}
 	return identity.Verified{
-		Principal: identity.Principal{Name: cl.User, Mechanism: identity.OIDC},
-		Groups:    cl.Groups, Roles: cl.Roles, Expires: cl.Expires,
+		Principal:  identity.Principal{Name: cl.User, Mechanism: identity.OIDC},
+		Membership: v.c.member(cl), Expires: cl.Expires,
 	}, nil
 }
 

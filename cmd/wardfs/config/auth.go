@@ -1,8 +1,12 @@
 package config
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
+
+	"github.com/wardfs/wardfs/identity/idmap"
 )
 
 // Kerberos is how tickets are checked.
@@ -27,6 +31,41 @@ type OIDC struct {
 	MaxAge     time.Duration `key:"max_age" default:"0s" doc:"How long ago a token may have been issued. 0s: as long as it is good."`
 	User       string        `key:"user_claim" default:"sub" doc:"The claim that names the principal."`
 	Groups     string        `key:"groups_claim" doc:"The claim with its groups, a list or words."`
+	Use        string        `key:"groups_use" default:"ignore" choice:"ignore add only" doc:"What these are worth: nothing; they come beside those of groups.source (add); or they are all, and who has a token needs no account there (only). auth.supergroup and the group root never come by a token."`
+	Roles      string        `key:"roles_claim" doc:"The claim with its roles, a list or words."`
+	RoleGroups []string      `key:"role_groups" doc:"ROLE=GROUP: who has the role is in the group, auth.supergroup and root included, whatever groups_use says."`
+	Superuser  bool          `key:"allow_superuser" default:"false" doc:"Let a token name auth.superuser, or root. Whoever chooses names at the issuer can then be it."`
+}
+
+// RolesToGroups are the groups of each role.
+func (o *OIDC) RolesToGroups() (map[string][]string, error) {
+	all := map[string][]string{}
+	for _, line := range o.RoleGroups {
+		role, group, ok := strings.Cut(line, "=")
+		role, group = strings.TrimSpace(role), strings.TrimSpace(group)
+		if !ok || role == "" {
+			return nil, fmt.Errorf("%q does not read ROLE=GROUP", line)
+		}
+		if err := idmap.CheckName(group); err != nil {
+			return nil, fmt.Errorf("%q: %w", line, err)
+		}
+		all[role] = append(all[role], group)
+	}
+	return all, nil
+}
+
+// check finds uses of claims that are not named.
+func (o *OIDC) check(c *Config) error {
+	_, err := o.RolesToGroups()
+	switch {
+	case err != nil:
+		return c.wrong("auth.oidc.role_groups", "write ROLE=GROUP", "auth.oidc.role_groups: %v", err)
+	case o.Use != "ignore" && o.Groups == "":
+		return c.wrong("auth.oidc.groups_use", "set auth.oidc.groups_claim", "auth.oidc.groups_use is %s, but there is no auth.oidc.groups_claim", o.Use)
+	case len(o.RoleGroups) > 0 && o.Roles == "":
+		return c.wrong("auth.oidc.role_groups", "set auth.oidc.roles_claim", "auth.oidc.role_groups is set, but there is no auth.oidc.roles_claim")
+	}
+	return nil
 }
 
 // checkMechanisms finds mechanisms without what they need.
@@ -38,7 +77,7 @@ func (c *Config) checkMechanisms() error {
 	case has("OIDC") && c.Auth.OIDC.Issuer == "":
 		return c.wrong("auth.mechanisms", "set auth.oidc.issuer", "auth.mechanisms has OIDC, but there is no auth.oidc.issuer")
 	}
-	return nil
+	return c.Auth.OIDC.check(c)
 }
 
 // trusts reports whether client certificates can be checked.
