@@ -34,6 +34,7 @@ import (
 	"github.com/wardfs/wardfs/identity/x509"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
+	"github.com/wardfs/wardfs/proto/lane"
 )
 
 // Config is what a Mount needs.
@@ -80,7 +81,7 @@ type Mount struct {
 	closed  error
 
 	mu     sync.Mutex
-	conns  map[string]*grpc.ClientConn // by lane and server
+	conns  map[string]*grpc.ClientConn // by server
 	recall func([]posix.Change, bool)
 }
 
@@ -104,7 +105,7 @@ func Connect(ctx context.Context, c Config) (*Mount, error) {
 	m.session, err = session.Open(ctx, session.Config{
 		Dial: func(_ context.Context, attempt int) (*grpc.ClientConn, string, error) {
 			server := c.Servers[attempt%len(c.Servers)]
-			conn, err := m.conn("session", server)
+			conn, err := m.conn(server)
 			return conn, server, err
 		},
 		Explain: m.explain, Servers: len(c.Servers), Prover: prover, Trusted: c.Trusted,
@@ -116,8 +117,8 @@ func Connect(ctx context.Context, c Config) (*Mount, error) {
 		return nil, err
 	}
 	m.blocks = blocks.New(blocks.Config{
-		Dial: func(_ context.Context, i int) (*grpc.ClientConn, error) {
-			return m.conn(fmt.Sprint("blocks ", i), m.session.State().Server)
+		Dial: func(ctx context.Context) (*lane.Conn, error) {
+			return lane.Dial(ctx, m.session.State().Server, c.TLS(), &m.trust)
 		},
 		Soft: c.Soft, Timeout: c.Timeout,
 	})
@@ -143,12 +144,11 @@ func (c Config) prover() (identity.Prover, error) {
 	return nil, fmt.Errorf("client: mechanism %q is not known; there are %s and %s", c.Mechanism, identity.Simple, identity.X509)
 }
 
-// conn is the connection of a lane to a server; gRPC keeps it up.
-func (m *Mount) conn(lane, server string) (*grpc.ClientConn, error) {
+// conn is the session's connection to a server; gRPC keeps it up.
+func (m *Mount) conn(server string) (*grpc.ClientConn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := lane + " " + server
-	if c, ok := m.conns[key]; ok {
+	if c, ok := m.conns[server]; ok {
 		c.ResetConnectBackoff() // whoever asks has waited
 		return c, nil
 	}
@@ -167,7 +167,7 @@ func (m *Mount) conn(lane, server string) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.conns[key] = c
+	m.conns[server] = c
 	return c, nil
 }
 

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/wardfs/wardfs/posix"
@@ -133,52 +132,6 @@ func TestCausesTravel(t *testing.T) {
 	if n, text := Failed(nil); n != 0 || text != "" || Failure("x", n, text) != nil {
 		t.Error("success does not stay success")
 	}
-}
-
-// pieces cuts b so that headers and bytes fall across buffers.
-func pieces(b []byte, n int) mem.BufferSlice {
-	var out mem.BufferSlice
-	for len(b) > n {
-		out, b = append(out, mem.SliceBuffer(b[:n])), b[n:]
-	}
-	return append(out, mem.SliceBuffer(b))
-}
-
-func TestFrames(t *testing.T) {
-	data := bytes.Repeat([]byte("0123456789abcdef"), 100)
-	in := &Frame{
-		Header: &BlockHeader{Id: 3, Op: BlockHeader_PUT, File: 9, Slice: bytes.Repeat([]byte{7}, 16), Index: 2},
-		Data:   pieces(data, 333),
-	}
-	sent, err := Codec().Marshal(in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range []int{1, 3, 4, 5, 50, 1 << 20} {
-		got := new(Frame)
-		if err := Codec().Unmarshal(pieces(sent.Materialize(), n), got); err != nil {
-			t.Fatal(err)
-		}
-		if !proto.Equal(got.Header, in.Header) || got.Len() != len(data) || !bytes.Equal(bytes.Join(got.Pieces(), nil), data) {
-			t.Fatalf("cut every %d bytes: %v and %d bytes", n, got.Header, got.Len())
-		}
-		got.Free()
-	}
-}
-
-func FuzzFrame(f *testing.F) {
-	b, _ := Codec().Marshal(&Frame{Header: &BlockHeader{Id: 3}, Data: pieces([]byte("data"), 2)})
-	f.Add(b.Materialize(), 3)
-	f.Add([]byte{0xff, 0xff, 0xff, 0xff}, 1)
-	f.Fuzz(func(t *testing.T, b []byte, n int) {
-		got := new(Frame)
-		if n <= 0 || Codec().Unmarshal(pieces(b, n), got) != nil {
-			return
-		}
-		if joined := bytes.Join(got.Pieces(), nil); len(joined) != got.Len() || !bytes.HasSuffix(b, joined) {
-			t.Fatalf("%x: %d bytes, Len says %d", b, len(joined), got.Len())
-		}
-	})
 }
 
 // The wire's bytes are a promise to peers of other releases: a change of the

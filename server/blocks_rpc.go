@@ -4,69 +4,99 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"strings"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/mem"
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
+	"github.com/wardfs/wardfs/proto/buffer"
+	"github.com/wardfs/wardfs/proto/lane"
 	"github.com/wardfs/wardfs/server/capability"
 	"github.com/wardfs/wardfs/server/chunk"
 )
 
-// blockCalls is how many calls of one Blocks stream run at once: it bounds the
-// memory of one mount to so many blocks.
-const blockCalls = 16
-
-// Blocks serves one stream of the chunk role. It needs no session: each call
-// bears its capability.
-func (w wire) Blocks(st grpc.ServerStream) error {
-	var running sync.WaitGroup
-	defer running.Wait()
-	var sending sync.Mutex
-	room := make(chan struct{}, blockCalls)
-	for {
-		in := new(proto.Frame)
-		if err := st.RecvMsg(in); err != nil {
-			return nil // the mount has gone, or the server is shutting down
-		}
-		room <- struct{}{}
-		running.Go(func() {
-			defer func() { <-room }()
-			out := w.block(st.Context(), in)
-			sending.Lock()
-			defer sending.Unlock()
-			st.SendMsg(out) // gRPC frees what it was given, sent or not
-		})
-	}
+// blockCall is one call on a lane.
+type blockCall struct {
+	h    *proto.BlockHeader
+	op   string
+	id   posix.BlockID
+	data []byte // what is put, or room for what is got; lent by package buffer
+	err  error
 }
 
-// block does one call and answers its reply.
-func (s *Server) block(ctx context.Context, in *proto.Frame) *proto.Frame {
-	defer in.Free()
-	start := time.Now()
-	out := &proto.Frame{Header: &proto.BlockHeader{Id: in.Header.GetId()}}
-	var err error
-	var op string
-	switch in.Header.GetOp() {
+// accept reads a call whose header has just come, with n bytes of data behind
+// it. They are read if the capability is good for them, and not otherwise. An
+// error is the lane's.
+func (s *Server) accept(c *lane.Conn, h *proto.BlockHeader, n int) (*blockCall, error) {
+	call := &blockCall{h: h}
+	switch h.GetOp() {
 	case proto.BlockHeader_PUT:
-		op, err = "put", s.put(ctx, in)
+		call.op = "put"
+		if call.id, call.err = s.right(call.op, h, posix.OpenWrite); call.err != nil {
+			break
+		}
+		if n == 0 || call.id.Index >= posix.ChunkSize/posix.BlockSize {
+			call.err = posix.E(call.op, posix.EINVAL, fmt.Errorf("block %s of %d bytes", call.id, n))
+			break
+		}
+		call.data = buffer.Get(n)
+		return call, c.Data(call.data)
 	case proto.BlockHeader_GET:
-		op = "get"
-		out.Data, err = s.get(ctx, in)
+		call.op = "get"
+		if call.id, call.err = s.right(call.op, h, posix.OpenRead|posix.OpenWrite|posix.OpenExec); call.err != nil {
+			break
+		}
+		if want := h.GetLen(); want == 0 || want > posix.BlockMax {
+			call.err = posix.E(call.op, posix.EINVAL, fmt.Errorf("%d bytes asked for", want))
+		}
 	case proto.BlockHeader_SYNC:
-		op, err = "sync", s.sync(ctx, in)
-	default:
-		op, err = "none", posix.E("block", posix.ENOSYS, nil)
+		call.op = "sync"
+		_, call.err = s.right(call.op, h, posix.OpenWrite)
+	default: // who asks this wants to know whether we live
+		call.op, call.err = "none", posix.E("block", posix.ENOSYS, nil)
 	}
-	out.Header.Errno, out.Header.Message = proto.Failed(err)
-	s.metrics.block(op, out.Header.Errno, in.Len()+out.Data.Len(), time.Since(start))
-	return out
+	return call, nil
 }
 
-// right checks the frame's capability and that it is one for its file.
+// do does the call, unless it was refused already, and answers it.
+func (s *Server) do(ctx context.Context, c *lane.Conn, call *blockCall) {
+	start, moved := time.Now(), 0
+	if call.err == nil {
+		call.err = s.blockError(call.op, call.id, s.perform(ctx, call))
+	}
+	out := &proto.BlockHeader{Id: call.h.GetId()}
+	out.Errno, out.Message = proto.Failed(call.err)
+	out.Message = strings.ToValidUTF8(out.Message[:min(len(out.Message), maxMessage)], "")
+	var data []byte
+	if call.err == nil {
+		moved = len(call.data)
+		if call.op == "get" {
+			data = call.data
+		}
+	}
+	s.metrics.block(call.op, out.Errno, moved, time.Since(start))
+	_ = c.Send(out, data) // the lane is closed if it failed, and the mount asks again
+	if call.data != nil {
+		buffer.Put(call.data)
+	}
+}
+
+// maxMessage bounds what an answer says of an error, in bytes.
+const maxMessage = 1 << 10
+
+// perform does what a call that is allowed asks of the store.
+func (s *Server) perform(ctx context.Context, call *blockCall) error {
+	switch call.op {
+	case "put":
+		return s.c.Blocks.Put(ctx, call.id, [][]byte{call.data})
+	case "get":
+		call.data = buffer.Get(int(call.h.GetLen()))
+		return s.blocks.Get(ctx, call.id, call.h.GetOff(), call.data)
+	}
+	return s.c.Blocks.Sync(ctx)
+}
+
+// right checks the call's capability and that it is one for its file.
 func (s *Server) right(op string, h *proto.BlockHeader, want posix.OpenFlags) (posix.BlockID, error) {
 	g, err := s.ring.Open(capability.Capability, h.GetCapability(), s.c.Now())
 	if err != nil {
@@ -90,42 +120,6 @@ func (s *Server) right(op string, h *proto.BlockHeader, want posix.OpenFlags) (p
 		return id, posix.E(op, posix.EACCES, fmt.Errorf("the capability is for file %d, not %d", g.File, id.File))
 	}
 	return id, nil
-}
-
-func (s *Server) put(ctx context.Context, in *proto.Frame) error {
-	id, err := s.right("put", in.Header, posix.OpenWrite)
-	if err != nil {
-		return err
-	}
-	if n := in.Len(); n == 0 || n > posix.BlockMax || id.Index >= posix.ChunkSize/posix.BlockSize {
-		return posix.E("put", posix.EINVAL, fmt.Errorf("block %s of %d bytes", id, n))
-	}
-	return s.blockError("put", id, s.c.Blocks.Put(ctx, id, in.Pieces()))
-}
-
-func (s *Server) get(ctx context.Context, in *proto.Frame) (mem.BufferSlice, error) {
-	id, err := s.right("get", in.Header, posix.OpenRead|posix.OpenWrite|posix.OpenExec)
-	if err != nil {
-		return nil, err
-	}
-	n := in.Header.GetLen()
-	if n == 0 || n > posix.BlockMax {
-		return nil, posix.E("get", posix.EINVAL, fmt.Errorf("%d bytes asked for", n))
-	}
-	pool := mem.DefaultBufferPool()
-	buf := pool.Get(int(n))
-	if err := s.blockError("get", id, s.blocks.Get(ctx, id, in.Header.GetOff(), (*buf)[:n])); err != nil {
-		pool.Put(buf)
-		return nil, err
-	}
-	return mem.BufferSlice{mem.NewBuffer(buf, pool)}, nil
-}
-
-func (s *Server) sync(ctx context.Context, in *proto.Frame) error {
-	if _, err := s.right("sync", in.Header, posix.OpenWrite); err != nil {
-		return err
-	}
-	return s.blockError("sync", posix.BlockID{}, s.c.Blocks.Sync(ctx))
 }
 
 // blockError gives a store's error its errno; damage is logged here, once.

@@ -79,6 +79,9 @@ type Config struct {
 	// SweepAge is how old a block must be before it is taken for one that no
 	// commit will ever name; default 1 h. Clients commit within half of it.
 	SweepAge time.Duration
+	// LaneTimeout is how long a connection for blocks may stay that has shown no
+	// good capability; default 30 s.
+	LaneTimeout time.Duration
 	// Linger is for how long a file that lost its last name may still be opened
 	// by a mount that has just looked it up; default 5 s, below 0 not at all.
 	Linger time.Duration
@@ -106,6 +109,7 @@ func (c *Config) defaults() {
 	set(&c.Grace, c.SessionTimeout)
 	set(&c.CapabilityLife, time.Hour)
 	set(&c.SweepAge, time.Hour)
+	set(&c.LaneTimeout, helloTimeout)
 	set(&c.Linger, 5*time.Second) // a kernel looks a name up and then opens what it found
 	if c.Now == nil {
 		c.Now = time.Now
@@ -145,6 +149,8 @@ type Server struct {
 
 	mu    sync.Mutex
 	talks map[*talk]struct{} // the session streams that are up
+
+	lanes lanes
 
 	stop    context.CancelFunc // ends the work in the background
 	working sync.WaitGroup
@@ -196,7 +202,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s.grpc = grpc.NewServer(
-		grpc.Creds(watching{credentials.NewTLS(c.TLS), &s.conns}),
+		grpc.Creds(dispatch{watching{credentials.NewTLS(c.TLS), &s.conns}, s}),
 		grpc.ConnectionTimeout(c.HandshakeTime),
 		grpc.ForceServerCodecV2(proto.Codec()),
 		grpc.MaxRecvMsgSize(proto.MaxMessage), grpc.MaxSendMsgSize(proto.MaxMessage),
@@ -270,11 +276,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	go func() { s.grpc.GracefulStop(); close(graceful) }()
 	select {
 	case <-graceful:
-	case <-time.After(time.Second): // block streams end when their mounts do, so not by themselves
+	case <-time.After(time.Second): // a mount that does not hear us
 		s.grpc.Stop()
 	case <-ctx.Done():
 		s.grpc.Stop()
 	}
+	s.lanes.shut(ctx)
 	s.stop()
 	s.working.Wait()
 	s.sessions.Close()

@@ -15,8 +15,8 @@ import (
 	"sort"
 	"sync"
 
-	"github.com/wardfs/wardfs/client/blockcache/buffer"
 	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/proto/buffer"
 )
 
 const (

@@ -1,6 +1,6 @@
 // Package blocks is the chunk role over the wire: puts and gets of blocks on
-// few long-lived streams, many at once. All it asks can be asked again, so a
-// stream that breaks costs time and nothing else.
+// few long-lived lanes, many at once. All it asks can be asked again, so a
+// lane that breaks costs time and nothing else.
 package blocks
 
 import (
@@ -11,11 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/mem"
-
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
+	"github.com/wardfs/wardfs/proto/lane"
 )
 
 // ErrClosed is the answer of a closed client.
@@ -23,94 +21,69 @@ var ErrClosed = errors.New("blocks: closed")
 
 // Config is what a Client needs.
 type Config struct {
-	// Dial answers the i-th of Streams connections. It stays Dial's.
-	Dial    func(ctx context.Context, i int) (*grpc.ClientConn, error)
-	Streams int // default 2: one connection is encrypted by one core
+	// Dial opens a lane to the server of the moment.
+	Dial  func(ctx context.Context) (*lane.Conn, error)
+	Lanes int // default 2: one connection is encrypted by one core
 	// Soft and Timeout are those of package session.
 	Soft    bool
 	Timeout time.Duration // default 60 s
+	// Patience is how long a lane with calls on it may be silent before the
+	// server is asked whether it lives, and then again before it is given up;
+	// default 10 s.
+	Patience time.Duration
 }
 
 // Client is a mount's way to the chunk role. It is safe for concurrent use.
 type Client struct {
 	c     Config
 	turn  atomic.Uint32
-	lanes []*lane
+	slots []*slot
 	done  chan struct{}
 }
 
-// lane is one place for a stream; the stream in it changes when it breaks.
-type lane struct {
+// slot is one place for a line; the line in it changes when it breaks.
+type slot struct {
 	mu sync.Mutex
-	st *stream
+	l  *line
 }
 
-// stream is one gRPC stream with the calls that wait on it.
-type stream struct {
-	st  grpc.ClientStream
-	end context.CancelFunc
+// errBroken says that a call must go to another line.
+var errBroken = errors.New("blocks: connection broken")
 
-	sending sync.Mutex
-
-	mu    sync.Mutex
-	next  uint64
-	calls map[uint64]chan *proto.Frame // nil once the stream is broken
-}
-
-// errBroken says that a call must go to another stream.
-var errBroken = errors.New("blocks: stream broken")
-
-// New makes a client; streams are opened when they are needed.
+// New makes a client; lanes are opened when they are needed.
 func New(c Config) *Client {
-	if c.Streams == 0 {
-		c.Streams = 2
+	if c.Lanes == 0 {
+		c.Lanes = 2
 	}
 	if c.Timeout == 0 {
 		c.Timeout = 60 * time.Second
 	}
+	if c.Patience == 0 {
+		c.Patience = 10 * time.Second
+	}
 	b := &Client{c: c, done: make(chan struct{})}
-	for range c.Streams {
-		b.lanes = append(b.lanes, &lane{})
+	for range c.Lanes {
+		b.slots = append(b.slots, &slot{})
 	}
 	return b
 }
 
-// Put stores a block; data is gRPC's until Put returns.
+// Put stores a block; data is the caller's again when it returns.
 func (b *Client) Put(ctx context.Context, capability []byte, id posix.BlockID, data []byte) error {
-	h := header(proto.BlockHeader_PUT, capability, id)
-	f, err := b.call(ctx, "put", h, data)
-	if err == nil {
-		f.Free()
-	}
-	return err
+	return b.call(ctx, "put", header(proto.BlockHeader_PUT, capability, id), data, nil)
 }
 
 // Get fills dst from the block.
 func (b *Client) Get(ctx context.Context, capability []byte, id posix.BlockID, off uint32, dst []byte) error {
 	h := header(proto.BlockHeader_GET, capability, id)
 	h.Off, h.Len = off, uint32(len(dst))
-	f, err := b.call(ctx, "get", h, nil)
-	if err != nil {
-		return err
-	}
-	defer f.Free()
-	if f.Len() != len(dst) {
-		return posix.E("get", posix.EPROTO, fmt.Errorf("%d bytes of block %s asked for, %d came", len(dst), id, f.Len()))
-	}
-	for _, p := range f.Pieces() {
-		dst = dst[copy(dst, p):]
-	}
-	return nil
+	return b.call(ctx, "get", h, nil, dst)
 }
 
 // Sync answers when every Put that returned before it is durable, unless the
 // server has restarted in between: then a commit finds what is missing.
 func (b *Client) Sync(ctx context.Context, capability []byte) error {
-	f, err := b.call(ctx, "sync", header(proto.BlockHeader_SYNC, capability, posix.BlockID{}), nil)
-	if err == nil {
-		f.Free()
-	}
-	return err
+	return b.call(ctx, "sync", header(proto.BlockHeader_SYNC, capability, posix.BlockID{}), nil, nil)
 }
 
 func header(op proto.BlockHeader_Op, capability []byte, id posix.BlockID) *proto.BlockHeader {
@@ -121,28 +94,25 @@ func header(op proto.BlockHeader_Op, capability []byte, id posix.BlockID) *proto
 	return h
 }
 
-// call asks until some stream has carried the answer.
-func (b *Client) call(ctx context.Context, op string, h *proto.BlockHeader, data []byte) (*proto.Frame, error) {
+// call asks until some line has carried the answer. What the answer brings
+// goes to dst.
+func (b *Client) call(ctx context.Context, op string, h *proto.BlockHeader, data, dst []byte) error {
 	start, wait := time.Now(), 10*time.Millisecond
 	for {
-		st, err := b.stream(ctx)
+		l, err := b.line(ctx)
 		if err == nil {
-			var f *proto.Frame
-			if f, err = st.ask(ctx, h, data); err == nil {
-				if err := proto.Failure(op, f.Header.GetErrno(), f.Header.GetMessage()); err != nil {
-					f.Free()
-					return nil, err
-				}
-				return f, nil
+			var r result
+			if r, err = l.ask(ctx, h, data, dst); err == nil {
+				return r.failure(op, h, len(dst))
 			}
 		}
 		switch {
 		case ctx.Err() != nil:
-			return nil, posix.E(op, posix.EINTR, ctx.Err())
+			return posix.E(op, posix.EINTR, ctx.Err())
 		case errors.Is(err, ErrClosed):
-			return nil, posix.E(op, posix.EHOSTDOWN, err)
+			return posix.E(op, posix.EHOSTDOWN, err)
 		case b.c.Soft && time.Since(start) > b.c.Timeout:
-			return nil, posix.E(op, posix.ETIMEDOUT, err)
+			return posix.E(op, posix.ETIMEDOUT, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -153,132 +123,46 @@ func (b *Client) call(ctx context.Context, op string, h *proto.BlockHeader, data
 	}
 }
 
-// stream answers a stream that is up, the lanes in turn.
-func (b *Client) stream(ctx context.Context) (*stream, error) {
+// failure is what the server says is wrong, or what is wrong with what it says.
+func (r result) failure(op string, h *proto.BlockHeader, want int) error {
+	if err := proto.Failure(op, r.h.GetErrno(), r.h.GetMessage()); err != nil {
+		return err
+	}
+	if r.n != want {
+		return posix.E(op, posix.EPROTO, fmt.Errorf("%d bytes of block %d of slice %x asked for, %d came", want, h.GetIndex(), h.GetSlice(), r.n))
+	}
+	return nil
+}
+
+// line answers a line that is up, the slots in turn.
+func (b *Client) line(ctx context.Context) (*line, error) {
+	s := b.slots[int(b.turn.Add(1))%len(b.slots)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	select {
 	case <-b.done:
 		return nil, ErrClosed
 	default:
 	}
-	i := int(b.turn.Add(1)) % len(b.lanes)
-	l := b.lanes[i]
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.st != nil && l.st.whole() {
-		return l.st, nil
+	if s.l != nil && s.l.whole() {
+		return s.l, nil
 	}
-	conn, err := b.c.Dial(ctx, i)
+	c, err := b.c.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// The stream outlives the call that opens it.
-	streamCtx, end := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, end)
-	st, err := conn.NewStream(streamCtx, &proto.BlocksStream, proto.BlocksMethod)
-	if !stop() || err != nil {
-		end()
-		return nil, errors.Join(err, ctx.Err())
-	}
-	l.st = &stream{st: st, end: end, calls: map[uint64]chan *proto.Frame{}}
-	go l.st.receive()
-	return l.st, nil
+	s.l = newLine(c, b.c.Patience)
+	return s.l, nil
 }
 
-// ask sends one call and waits for its answer.
-func (s *stream) ask(ctx context.Context, h *proto.BlockHeader, data []byte) (*proto.Frame, error) {
-	answer := make(chan *proto.Frame, 1)
-	s.mu.Lock()
-	if s.calls == nil {
-		s.mu.Unlock()
-		return nil, errBroken
-	}
-	s.next++
-	id := s.next
-	s.calls[id] = answer
-	s.mu.Unlock()
-	out := &proto.Frame{Header: &proto.BlockHeader{
-		Id: id, Op: h.Op, Capability: h.Capability, File: h.File, Slice: h.Slice, Index: h.Index, Off: h.Off, Len: h.Len,
-	}}
-	if data != nil {
-		out.Data = mem.BufferSlice{mem.SliceBuffer(data)}
-	}
-	s.sending.Lock()
-	err := s.st.SendMsg(out)
-	s.sending.Unlock()
-	if err != nil {
-		s.breakOff()
-	}
-	select {
-	case f, ok := <-answer:
-		if !ok {
-			return nil, errBroken
-		}
-		return f, nil
-	case <-ctx.Done():
-		if data != nil {
-			// gRPC may not have written all of data, which is the caller's
-			// again from now on: a stream that is cut can't complete it.
-			s.breakOff()
-		}
-		s.giveUp(id)
-		return nil, ctx.Err()
-	}
-}
-
-// giveUp forgets a call whose caller has gone.
-func (s *stream) giveUp(id uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.calls != nil {
-		delete(s.calls, id)
-	}
-}
-
-func (s *stream) receive() {
-	defer s.breakOff()
-	for {
-		f := new(proto.Frame)
-		if s.st.RecvMsg(f) != nil {
-			return
-		}
-		s.mu.Lock()
-		answer := s.calls[f.Header.GetId()]
-		delete(s.calls, f.Header.GetId())
-		s.mu.Unlock()
-		if answer == nil {
-			f.Free()
-			continue
-		}
-		answer <- f
-	}
-}
-
-func (s *stream) whole() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.calls != nil
-}
-
-// breakOff ends the stream; every call on it goes to another.
-func (s *stream) breakOff() {
-	s.end()
-	s.mu.Lock()
-	calls := s.calls
-	s.calls = nil
-	s.mu.Unlock()
-	for _, answer := range calls {
-		close(answer)
-	}
-}
-
-// Close breaks the streams off.
+// Close breaks the lines off.
 func (b *Client) Close() {
 	close(b.done)
-	for _, l := range b.lanes {
-		l.mu.Lock()
-		if l.st != nil {
-			l.st.breakOff()
+	for _, s := range b.slots {
+		s.mu.Lock()
+		if s.l != nil {
+			s.l.breakOff()
 		}
-		l.mu.Unlock()
+		s.mu.Unlock()
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"sort"
 	"time"
 
-	"github.com/wardfs/wardfs/client/blockcache/buffer"
 	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/proto/buffer"
 )
 
 // extentCost is what one entry of a dirty map is charged, in bytes, so that

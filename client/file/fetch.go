@@ -4,8 +4,8 @@ import (
 	"context"
 	"sync"
 
-	"github.com/wardfs/wardfs/client/blockcache/buffer"
 	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/proto/buffer"
 )
 
 // maxFetch is how many pieces of one read are fetched at once.

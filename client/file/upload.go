@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"github.com/wardfs/wardfs/client/blockcache/buffer"
 	"github.com/wardfs/wardfs/posix"
+	"github.com/wardfs/wardfs/proto/buffer"
 )
 
 // smallBlock is the size in bytes up to which a block goes by the small lane,

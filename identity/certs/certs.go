@@ -29,8 +29,12 @@ import (
 	"github.com/wardfs/wardfs/posix"
 )
 
-// Proto is the ALPN name both sides ask for.
-const Proto = "h2"
+// The ALPN names: of sessions, which both sides ask for, and of the lanes for
+// blocks, which a server has beside them and package lane asks for.
+const (
+	Proto  = "h2"
+	Blocks = "wardfs-blocks/1"
+)
 
 // DefaultEvery is how long the files are trusted not to have changed.
 const DefaultEvery = time.Second
@@ -132,6 +136,7 @@ func (s *Store) Server() *tls.Config {
 
 func (s *Store) server(m *material) *tls.Config {
 	c := s.common()
+	c.NextProtos = append(c.NextProtos, Blocks)
 	c.ClientAuth = map[ClientAuth]tls.ClientAuthType{
 		RequireCert: tls.RequireAndVerifyClientCert,
 		RequestCert: tls.VerifyClientCertIfGiven,

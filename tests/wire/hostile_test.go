@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net"
 	"strings"
@@ -10,12 +11,13 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/mem"
 
+	"github.com/wardfs/wardfs/client/blocks"
 	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/certs"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
+	"github.com/wardfs/wardfs/proto/lane"
 )
 
 // peer is a client that says whatever it likes.
@@ -169,18 +171,30 @@ func TestOvertakenStreamIsFenced(t *testing.T) {
 	}
 }
 
-// frames sends one frame and answers the errno that came.
-func frame(t *testing.T, st grpc.ClientStream, hd *proto.BlockHeader, data []byte) posix.Errno {
+// dialLane opens a lane as a mount does.
+func dialLane(h *house) *lane.Conn {
+	c, err := lane.Dial(h.t.Context(), h.addr, h.mount.Client("127.0.0.1"), new(certs.Conns))
+	must(h.t, err)
+	h.t.Cleanup(c.Close)
+	return c
+}
+
+// store is a mount's way to the blocks, without the mount.
+func store(h *house) *blocks.Client {
+	b := blocks.New(blocks.Config{Dial: func(ctx context.Context) (*lane.Conn, error) {
+		return lane.Dial(ctx, h.addr, h.mount.Client("127.0.0.1"), new(certs.Conns))
+	}})
+	h.t.Cleanup(b.Close)
+	return b
+}
+
+// frame sends one frame and answers the errno that came.
+func frame(t *testing.T, c *lane.Conn, hd *proto.BlockHeader, data []byte) posix.Errno {
 	t.Helper()
-	f := &proto.Frame{Header: hd}
-	if data != nil {
-		f.Data = mem.BufferSlice{mem.SliceBuffer(data)}
-	}
-	must(t, st.SendMsg(f))
-	in := new(proto.Frame)
-	must(t, st.RecvMsg(in))
-	defer in.Free()
-	return posix.ErrnoOf(proto.Failure("x", in.Header.GetErrno(), in.Header.GetMessage()))
+	must(t, c.Send(hd, data))
+	in, _, err := c.Next()
+	must(t, err)
+	return posix.ErrnoOf(proto.Failure("x", in.GetErrno(), in.GetMessage()))
 }
 
 func TestBlocksNeedTheirCapability(t *testing.T) {
@@ -197,8 +211,7 @@ func TestBlocksNeedTheirCapability(t *testing.T) {
 	a := open("a", 1, posix.OpenRead|posix.OpenWrite)
 	reader := open("a", 2, posix.OpenRead)
 	b := open("b", 3, posix.OpenRead|posix.OpenWrite)
-	st, err := dial(h).NewStream(t.Context(), &proto.BlocksStream, proto.BlocksMethod)
-	must(t, err)
+	st := dialLane(h)
 	slice := bytes.Repeat([]byte{9}, 16)
 	put := func(capability []byte, file uint64) *proto.BlockHeader {
 		return &proto.BlockHeader{Op: proto.BlockHeader_PUT, Capability: capability, File: file, Slice: slice}

@@ -159,11 +159,9 @@ func TestLostRight(t *testing.T) {
 	if e := p.errno(p.getattr(1)); e == 0 {
 		t.Error("the session goes on")
 	}
-	blocks, err := dial(h).NewStream(t.Context(), &proto.BlocksStream, proto.BlocksMethod)
-	must(t, err)
 	put := &proto.BlockHeader{Op: proto.BlockHeader_PUT, Capability: o.Opened.Capability, File: o.Opened.Attr.Ino, Slice: make([]byte, 16)}
 	put.Slice[0] = 1
-	if got := frame(t, blocks, put, []byte("x")); got != posix.EACCES {
+	if got := frame(t, dialLane(h), put, []byte("x")); got != posix.EACCES {
 		t.Errorf("its capability still opens blocks: %v", got)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)

@@ -2,14 +2,10 @@ package wire
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"testing"
 	"time"
 
-	"google.golang.org/grpc"
-
-	"github.com/wardfs/wardfs/client/blocks"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 	"github.com/wardfs/wardfs/server/chunk"
@@ -70,9 +66,7 @@ func TestInlineIsImmutable(t *testing.T) {
 		return r.GetOpened()
 	}
 	a, b := create("a", 1), create("b", 2)
-	conn := dial(h)
-	store := blocks.New(blocks.Config{Dial: func(context.Context, int) (*grpc.ClientConn, error) { return conn, nil }})
-	defer store.Close()
+	store := store(h)
 	id := func(i byte) posix.BlockID {
 		return posix.BlockID{File: posix.Ino(a.Attr.Ino), Slice: posix.SliceID{i}}
 	}

@@ -2,13 +2,9 @@ package wire
 
 import (
 	"bytes"
-	"context"
 	"testing"
 
-	"google.golang.org/grpc"
-
 	"github.com/wardfs/wardfs/client"
-	"github.com/wardfs/wardfs/client/blocks"
 	"github.com/wardfs/wardfs/client/file"
 	"github.com/wardfs/wardfs/posix"
 )
@@ -95,9 +91,7 @@ func TestOriginsAreForReading(t *testing.T) {
 	}
 	id := copied.Extents[0].Slice.BlockID(0)
 	own := posix.BlockID{File: to, Slice: posix.SliceID{1}}
-	conn := dial(h)
-	blocks := blocks.New(blocks.Config{Dial: func(context.Context, int) (*grpc.ClientConn, error) { return conn, nil }})
-	defer blocks.Close()
+	blocks := store(h)
 	got := make([]byte, len(data))
 	if err := blocks.Get(t.Context(), copied.Capability, id, 0, got); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("the origin's block by the copy's capability: %q %v", got, err)

@@ -18,8 +18,7 @@ func TestBlockBesideASliceIsSwept(t *testing.T) {
 	p := newPeer(h, trustedHello())
 	r := p.create(1, "f", 0o600, 0, 1)
 	ino := p.must(r)
-	st, err := dial(h).NewStream(t.Context(), &proto.BlocksStream, proto.BlocksMethod)
-	must(t, err)
+	st := dialLane(h)
 	slice := bytes.Repeat([]byte{7}, 16)
 	for index := range uint32(2) {
 		hd := &proto.BlockHeader{Op: proto.BlockHeader_PUT, Capability: r.GetOpened().GetCapability(), File: ino, Slice: slice, Index: index}

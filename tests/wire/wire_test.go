@@ -40,6 +40,8 @@ type house struct {
 	direct string
 	now    func() time.Time // the server's clock; nil is the real one
 	audit  *audit.Config
+	// laneTimeout is the server's; 0 is its default.
+	laneTimeout time.Duration
 
 	srv   *server.Server
 	proxy *proxy
@@ -84,7 +86,7 @@ func (h *house) start() {
 		Judge: func(st tls.ConnectionState) error { return h.certs.Judge(st, false) },
 		Rules: h.rules,
 		// What lost its last name is gone at once: what lingers would hide that it is.
-		SessionTimeout: 20 * time.Second, Linger: -1, Now: h.now, Audit: h.audit, Log: slog.New(slog.DiscardHandler),
+		SessionTimeout: 20 * time.Second, Linger: -1, LaneTimeout: h.laneTimeout, Now: h.now, Audit: h.audit, Log: slog.New(slog.DiscardHandler),
 	})
 	must(h.t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
