@@ -29,7 +29,7 @@ const memoryMax = 1 << 20
 
 // start starts a server and a mount and, at the end, tells and checks the most
 // memory that each had.
-func start(t *testing.T) *harness.Mount {
+func start(t *testing.T) (*harness.Server, *harness.Mount) {
 	t.Helper()
 	s := harness.StartServer(t)
 	m := s.Mount(t)
@@ -40,7 +40,7 @@ func start(t *testing.T) *harness.Mount {
 			t.Errorf("more than %d MiB", memoryMax>>10)
 		}
 	})
-	return m
+	return s, m
 }
 
 // peak is the process's VmHWM in KiB.
@@ -74,7 +74,7 @@ func pattern(i, n int) []byte {
 // TestSparse: 100 GiB with data at both ends and nothing between.
 func TestSparse(t *testing.T) {
 	const size, piece = 100 << 30, 1 << 20
-	m := start(t)
+	_, m := start(t)
 	name := filepath.Join(m.Path(), "sparse")
 	f, err := os.Create(name)
 	ok(t, err)
@@ -120,10 +120,10 @@ func TestSparse(t *testing.T) {
 // without attributes, and emptied.
 func TestDirectory(t *testing.T) {
 	entries := harness.Size(10_000, 200_000)
-	m := start(t)
+	s, m := start(t)
 	dir := filepath.Join(m.Path(), "d")
 	ok(t, os.Mkdir(dir, 0o755))
-	told := timer(t, entries)
+	told := timer(t, entries, m.Pid(), s.Pid())
 	beside(t, 16, entries, func(i int) error {
 		return os.WriteFile(filepath.Join(dir, fmt.Sprint("entry", i)), nil, 0o644)
 	})
@@ -149,14 +149,31 @@ func TestDirectory(t *testing.T) {
 }
 
 // timer gives a function that logs what each of n things took since the last
-// call: sizes of two runs side by side show what grows faster than they do.
-func timer(t *testing.T, n int) func(did string) {
-	last := time.Now()
-	return func(did string) {
-		took := time.Since(last)
-		t.Logf("%s: %v, %v each", did, took.Round(time.Millisecond), took/time.Duration(n))
-		last = time.Now()
+// call, by the clock and of the mount's and the server's CPU: the runs of two
+// sizes show what grows faster than they do, on a busy machine too.
+func timer(t *testing.T, n, mount, server int) func(did string) {
+	read := func() [3]time.Duration {
+		return [3]time.Duration{time.Duration(time.Now().UnixNano()), cpu(t, mount), cpu(t, server)}
 	}
+	last := read()
+	return func(did string) {
+		now := read()
+		each := func(i int) time.Duration { return ((now[i] - last[i]) / time.Duration(n)).Round(100 * time.Nanosecond) }
+		t.Logf("%s: %v, %v each; CPU of the mount %v each, of the server %v", did, (now[0] - last[0]).Round(time.Millisecond), each(0), each(1), each(2))
+		last = now
+	}
+}
+
+// cpu is what the process has used of the processors.
+func cpu(t *testing.T, pid int) time.Duration {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	ok(t, err)
+	f := strings.Fields(string(b[strings.LastIndexByte(string(b), ')'):])) // f[0] is field 2 of proc_pid_stat(5)
+	var user, system int
+	_, err = fmt.Sscan(f[12]+" "+f[13], &user, &system)
+	ok(t, err)
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // beside runs f for each i below n, with so many at once.
@@ -190,7 +207,7 @@ func TestOpenFiles(t *testing.T) {
 	if limit.Max < uint64(files)+1000 {
 		t.Fatalf("the limit of open files is %d: raise it (ulimit -Hn)", limit.Max)
 	}
-	m := start(t)
+	_, m := start(t)
 	open := make([]*os.File, files)
 	defer func() {
 		for _, f := range open {
@@ -225,7 +242,7 @@ func TestOpenFiles(t *testing.T) {
 func TestThreads(t *testing.T) {
 	const piece = 100_000 // not a multiple of anything
 	threads := harness.Size(200, 1_000)
-	m := start(t)
+	_, m := start(t)
 	f, err := os.Create(filepath.Join(m.Path(), "f"))
 	ok(t, err)
 	defer f.Close()
