@@ -308,6 +308,7 @@ type Status struct {
 	Session session.State `json:"session"`
 	Files   file.Stats    `json:"files"`
 	Cache   cache.Stats   `json:"cache"`
+	Unsaved uint64        `json:"unsaved_bytes"` // written and not committed
 }
 
 // Status answers how the mount stands.
@@ -315,6 +316,9 @@ func (m *Mount) Status() Status {
 	s := Status{Session: m.session.State(), Files: m.files.Stats()}
 	if m.cache != nil {
 		s.Cache = m.cache.Stats()
+	}
+	for _, u := range m.files.Unsaved() {
+		s.Unsaved += u.Bytes
 	}
 	return s
 }

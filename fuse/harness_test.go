@@ -183,10 +183,11 @@ func mountOf(t *testing.T, tree *namespace.Tree, b *blocks, s namespace.SessionI
 	called := watchdog(t, m.Dir())
 	t.Cleanup(func() {
 		called()
-		if err := m.Unmount(false); err != nil {
+		if err := m.Unmount(); err != nil {
 			t.Errorf("busy at the end of the test: %v", err)
-			m.Unmount(true)
+			m.Detach()
 		}
+		m.Wait()
 		if err := w.files.Shutdown(context.Background()); err != nil {
 			t.Error(err)
 		}

@@ -96,7 +96,7 @@ func mountAt(dir string, c Config) (*Mounted, error) {
 		m.notifier.stop()
 	}()
 	if err := m.ready(lib); err != nil {
-		return nil, errors.Join(fmt.Errorf("the root does not answer: %w", err), m.Unmount(true))
+		return nil, errors.Join(fmt.Errorf("the root does not answer: %w", err), m.Detach())
 	}
 	if n := s.Options.ReadAhead; n > 0 && root {
 		if err := setReadAhead(dir, n); err != nil {
@@ -231,24 +231,25 @@ func (m *Mounted) Wait() { <-m.done }
 // Dir is where it is mounted, as an absolute path.
 func (m *Mounted) Dir() string { return m.dir }
 
-// Unmount takes the filesystem out of the tree and waits for the last request.
-// While a process works in it or holds a file open the answer is posix.EBUSY;
-// with lazyFallback it is then taken out of sight, answers nil, and goes on
-// for those who use it: Wait tells when they are done.
-func (m *Mounted) Unmount(lazyFallback bool) error {
+// Unmount takes the filesystem out of the tree. While a process works in it or
+// holds a file open the answer is posix.EBUSY. Wait tells when the last request
+// is answered, which may wait for the server.
+func (m *Mounted) Unmount() error {
 	err := m.unmount(false)
 	// The last close is on its way for a moment after the process has ended.
 	for wait := 5 * time.Millisecond; errors.Is(err, unix.EBUSY) && wait < 100*time.Millisecond; wait *= 2 {
 		time.Sleep(wait)
 		err = m.unmount(false)
 	}
-	switch {
-	case err == nil:
-		m.Wait()
-		return nil
-	case !lazyFallback:
+	if err != nil {
 		return fmt.Errorf("unmount %s: %w", m.dir, err)
 	}
+	return nil
+}
+
+// Detach takes the filesystem out of sight and answers at once. It goes on for
+// those who use it: Wait tells when they are done.
+func (m *Mounted) Detach() error {
 	if err := m.unmount(true); err != nil {
 		return fmt.Errorf("unmount %s: %w", m.dir, err)
 	}

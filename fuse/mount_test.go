@@ -50,8 +50,8 @@ func TestUnmountBusy(t *testing.T) {
 	f, err := os.Open(w.path("a"))
 	must(t, err)
 	defer f.Close()
-	want(t, "unmount of a busy mount", w.Unmount(false), syscall.EBUSY)
-	must(t, w.Unmount(true))
+	want(t, "unmount of a busy mount", w.Unmount(), syscall.EBUSY)
+	must(t, w.Detach())
 	if typ, err := mountedOn(w.Dir()); typ != "" || err != nil {
 		t.Errorf("%q is still mounted (%v)", typ, err)
 	}
@@ -66,7 +66,7 @@ func TestUnmountBusy(t *testing.T) {
 	}
 	must(t, f.Close())
 	w.Wait()
-	must(t, w.Unmount(false)) // once more is no error
+	must(t, w.Unmount()) // once more is no error
 }
 
 // childInterrupted makes a directory that takes for ever, handling SIGUSR1,

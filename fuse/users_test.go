@@ -129,7 +129,9 @@ func childServe(args []string) error {
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		return err
 	}
-	return m.Unmount(false)
+	err = m.Unmount()
+	m.Wait()
+	return err
 }
 
 // TestPlainUser mounts through fusermount3, on a directory of the user's own

@@ -32,7 +32,7 @@ type claim struct {
 func (b *budget) try(n int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.queue.Len() > 0 || b.used+n > b.limit {
+	if b.queue.Len() > 0 || b.used+n > b.limit || b.ended != nil {
 		return false
 	}
 	b.used += n

@@ -212,23 +212,6 @@ func (f *Files) SyncAll(ctx context.Context) error {
 	return first
 }
 
-// Shutdown commits what is buffered and ends what goes on in the background.
-// Handles answer ECANCELED afterwards to all but Close.
-func (f *Files) Shutdown(ctx context.Context) error {
-	err := f.SyncAll(ctx)
-	f.mu.Lock()
-	f.shut = true
-	f.mu.Unlock()
-	f.cancel()
-	f.work.Wait()
-	for _, i := range f.dirtySince(f.now()) {
-		i.mu.RLock()
-		f.log.Error("delayed writes dropped", "ino", i.ino, "bytes", i.covered(), "errno", posix.ErrnoOf(err))
-		i.mu.RUnlock()
-	}
-	return err
-}
-
 // Invalidate notes that another mount has changed ino: what is known of its
 // committed bytes is forgotten. What is buffered here stays.
 func (f *Files) Invalidate(ino posix.Ino) {

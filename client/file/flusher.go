@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"time"
-
-	"github.com/wardfs/wardfs/posix"
 )
 
 // noteDirty notes since when, at most, i has had dirty data.
@@ -69,8 +67,7 @@ func (f *Files) reliever() {
 		case <-f.wake:
 			f.relieve()
 		case <-f.ctx.Done():
-			f.memory.end(posix.E("write", posix.ECANCELED, f.ctx.Err()))
-			return
+			return // Shutdown has told those who wait for memory
 		}
 	}
 }

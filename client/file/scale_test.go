@@ -3,9 +3,12 @@ package file
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -47,17 +50,40 @@ func TestThousandWriters(t *testing.T) {
 	r.stored(h.Ino(), want)
 }
 
-// TestAfterShutdown: nobody waits for memory that will not come.
+// TestAfterShutdown: nothing is buffered that nobody would store, and nobody
+// waits for memory that will not come.
 func TestAfterShutdown(t *testing.T) {
 	r := newRig(t, Config{Memory: minMemory})
 	h := r.create("f", readWrite)
 	wantErrno(t, 0, r.Shutdown(t.Context()))
-	var err error
-	for off := uint64(0); err == nil && off < minMemory; off += posix.BlockSize {
-		_, err = h.Write(t.Context(), make([]byte, posix.BlockSize), off)
-	}
+	_, err := h.Write(t.Context(), make([]byte, posix.BlockSize), 0)
 	wantErrno(t, posix.ECANCELED, err)
-	wantErrno(t, posix.ECANCELED, h.Close(t.Context()))
+	wantErrno(t, 0, h.Close(t.Context()))
+}
+
+// TestShutdownTells: what could not be stored is told by file and size.
+func TestShutdownTells(t *testing.T) {
+	r := newRig(t, Config{})
+	a, b := r.create("a", readWrite), r.create("b", readWrite)
+	r.write(a, make([]byte, 3<<20), 0)
+	r.write(b, []byte("hello"), 0)
+	wantErrno(t, 0, b.Sync(t.Context()))
+	r.write(b, []byte("again"), 100)
+	r.blocks.setFault(func(string, posix.BlockID) error { return posix.E("put", posix.ENOSPC, nil) })
+	err := r.Shutdown(t.Context())
+	lost, ok := errors.AsType[*LostError](err)
+	if !ok || !errors.Is(err, posix.ENOSPC) {
+		t.Fatalf("%v, want what is lost, for %v", err, posix.ENOSPC)
+	}
+	want := []Unsaved{{a.Ino(), 3 << 20}, {b.Ino(), 5}}
+	if !slices.Equal(lost.Files, want) || !strings.Contains(err.Error(), fmt.Sprintf("3145733 bytes written to 2 files (inodes %d %d) are lost: ", a.Ino(), b.Ino())) {
+		t.Errorf("%v, %v; want %v", err, lost.Files, want)
+	}
+	for _, h := range []*Handle{a, b} {
+		if h.Close(t.Context()) == nil {
+			t.Errorf("close of %d does not tell", h.Ino())
+		}
+	}
 }
 
 // TestOneHangs: a file that can't be flushed holds up neither what has become

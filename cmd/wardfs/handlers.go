@@ -77,10 +77,16 @@ func (m *mount) handler() http.Handler {
 		answer(w, p)
 	})
 	mux.HandleFunc("POST /unmount", func(w http.ResponseWriter, r *http.Request) {
-		// Not the request's context: who asked may go, the flush must not be cut.
-		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
-		defer cancel()
-		if err := m.unmount(ctx, r.URL.Query().Get("lazy") != ""); err != nil {
+		var err error
+		switch q := r.URL.Query(); {
+		case q.Has("force"):
+			err = m.force()
+		case q.Has("lazy"):
+			err = m.fuse.Detach()
+		default: // while the one who asks waits, and no longer
+			err = m.unmount(r.Context())
+		}
+		if err != nil {
 			http.Error(w, exitWord(exitCode(err))+" "+oneLine(err.Error())+"\n"+oneLine(hint(err)), http.StatusConflict)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -23,9 +22,6 @@ import (
 	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/posix"
 )
-
-// flushTime bounds the flushing at the end of a mount.
-const flushTime = 30 * time.Second
 
 // mounting is what to mount where.
 type mounting struct {
@@ -47,10 +43,11 @@ type mount struct {
 	socket *control.Server
 	since  time.Time
 
-	once   sync.Once
-	closed chan struct{} // when all is flushed and gone
-	done   chan struct{} // when those who asked know it
-	err    error         // what was lost at the end; read after closed
+	cut           chan struct{} // closed when what is not flushed by then is to be given up
+	cutting, once sync.Once
+	closed        chan struct{} // when all is flushed and gone
+	done          chan struct{} // when those who asked know it
+	err           error         // what was lost at the end; read after closed
 }
 
 // openMount connects, mounts and answers once it is usable. Either all of it is
@@ -60,7 +57,7 @@ func openMount(ctx context.Context, e *env, m mounting) (*mount, error) {
 	if alone {
 		m.registry = newRegistry()
 	}
-	up := &mount{mounting: m, since: time.Now(), closed: make(chan struct{}), done: make(chan struct{})}
+	up := &mount{mounting: m, since: time.Now(), cut: make(chan struct{}), closed: make(chan struct{}), done: make(chan struct{})}
 	static, err := readIdmap(m.options.Idmap)
 	if err != nil {
 		return nil, err
@@ -94,31 +91,6 @@ func openMount(ctx context.Context, e *env, m mounting) (*mount, error) {
 	go up.giveUp()
 	up.watch()
 	return up, nil
-}
-
-// giveUp ends a mount that is out of sight and whose server is away: there the
-// last requests would wait for ever, and the daemon with them.
-func (m *mount) giveUp() {
-	seen, ok := mountAt(m.mnt)
-	if !ok {
-		return
-	}
-	var away time.Duration
-	const often = 2 * time.Second
-	for tick := time.NewTicker(often); ; {
-		select {
-		case <-m.closed:
-			tick.Stop()
-			return
-		case <-tick.C:
-		}
-		if m.client.Status().Session.Connected || stillMounted(seen.Device) {
-			away = 0
-		} else if away += often; away >= flushTime {
-			m.log.Error("unmounted while the server is away, giving up", "mountpoint", m.mnt)
-			m.end()
-		}
-	}
 }
 
 func (m *mount) clientConfig(e *env) (client.Config, error) {
@@ -212,67 +184,6 @@ func timeout(d time.Duration) time.Duration {
 		return -1
 	}
 	return d
-}
-
-// unmount flushes and unmounts. While a process uses it that is EBUSY, unless
-// lazy: then it is taken out of sight and goes on for those who do.
-func (m *mount) unmount(ctx context.Context, lazy bool) error {
-	if err := m.client.Files().SyncAll(ctx); err != nil && !lazy {
-		return fail(exitCode(err), "bring the server back, or give up what is not written with -l", "not all that was written could be flushed: %w", err)
-	}
-	if err := m.fuse.Unmount(false); err == nil {
-		<-m.closed
-		return m.err
-	} else if !lazy {
-		text := fmt.Sprintf("%s is busy", m.mnt)
-		if who := users(m.mnt); who != "" {
-			text += ": " + who
-		}
-		return &failure{exitInUse, text, "end these processes, or take it out of sight with -l", err}
-	}
-	return m.fuse.Unmount(true)
-}
-
-// close ends the mount for good, within flushTime: what uses it still gets an
-// error from then on.
-func (m *mount) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
-	defer cancel()
-	err := m.unmount(ctx, false)
-	if err == nil || isClosed(m.closed) {
-		return m.err
-	}
-	m.log.Warn("unmounting lazily", "mountpoint", m.mnt, "err", err)
-	if err := m.fuse.Unmount(true); err != nil {
-		return err
-	}
-	m.end()
-	return m.err
-}
-
-// end flushes what is left and hangs up, once.
-func (m *mount) end() {
-	m.once.Do(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), flushTime)
-		defer cancel()
-		if err := m.client.Close(ctx); err != nil {
-			m.err = fail(exitCode(err), "look at the server; what programs had synced is safe", "%s: written data may be lost: %w", m.mnt, err)
-			m.log.Error("at the end not all could be flushed", "err", err)
-		}
-		m.log.Info("unmounted", "mountpoint", m.mnt)
-		close(m.closed)
-		m.socket.Close(ctx)
-		close(m.done)
-	})
-}
-
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
 }
 
 // controlDir is where this user's sockets lie.

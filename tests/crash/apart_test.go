@@ -129,7 +129,7 @@ func verify(t *testing.T, workers []*Worker, mnt string) {
 // largeTree makes a tree and answers how many names it has.
 func largeTree(t *testing.T, dir string) int {
 	t.Helper()
-	dirs, each, big := harness.Size(10, 700), harness.Size(20, 100), harness.Size(2, 50)
+	dirs, each, big := harness.Size(10, 300), harness.Size(20, 100), harness.Size(2, 50)
 	r := rand.New(rand.NewPCG(4, 2))
 	for d := range dirs {
 		sub := filepath.Join(dir, fmt.Sprint("d", d%7), fmt.Sprint("e", d))

@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+func first(_ int, err error) error { return err }
+
 // wait does one thing that has to wait. It says so before.
 func wait(args []string) error {
 	f := (*os.File)(nil)
@@ -16,6 +18,20 @@ func wait(args []string) error {
 		if f, err = os.OpenFile(args[1], os.O_RDWR, 0); err != nil {
 			return err
 		}
+	}
+	if args[0] == "dirty" {
+		f, err := os.Create(args[1])
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(first(f.WriteString("synced ")), f.Sync(), first(f.WriteString("dirty"))); err != nil {
+			return err
+		}
+		os.Stdout.WriteString("!")
+		if _, err := os.Stdin.Read(make([]byte, 1)); err != nil { // when the server is away
+			return err
+		}
+		return f.Close()
 	}
 	os.Stdout.WriteString("!")
 	switch args[0] {

@@ -1,11 +1,13 @@
 package harness
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // serveConfig is a server over what a `wardfs dev` made, for mounts like its own.
@@ -133,6 +135,19 @@ func (m *Mount) Kill9(t testing.TB) {
 	unmount(m.mnt)
 	if Mounted(m.mnt) {
 		t.Fatalf("%s is still mounted after kill -9 and a lazy unmount", m.mnt)
+	}
+}
+
+// Wait waits until the mount has ended by itself and answers what was not clean
+// about it.
+func (m *Mount) Wait() error {
+	p := m.proc
+	select {
+	case <-p.done:
+		m.proc = nil
+		return p.err
+	case <-time.After(patience):
+		return errors.New("it did not end in time")
 	}
 }
 
