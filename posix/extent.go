@@ -20,6 +20,11 @@ const (
 	InlineMax = 64<<10 + 64<<10/32
 )
 
+// SealedMax is how many bytes a block of n bytes of plaintext may take sealed:
+// the tags of its segments, and a head. What is longer is no block of so little,
+// but room that nobody is charged for.
+func SealedMax(n uint32) uint32 { return min(n+n/32+4096, BlockMax) }
+
 // SliceID names a slice. It is random, so that no two clients need to talk to
 // choose one; zero is no slice.
 type SliceID [16]byte

@@ -37,7 +37,7 @@ func (s *Server) collect(ctx context.Context) {
 		s.step(ctx, "inodes", func() (int, error) { return s.tree.Reclaim(ctx, collectBatch) })
 		s.step(ctx, "small blocks", func() (int, error) { return s.outline(ctx) })
 		s.step(ctx, "quotas", func() (int, error) { return s.tree.Count(ctx, collectBatch) })
-		s.step(ctx, "slices", func() (int, error) { return s.freeSlices(ctx) })
+		s.step(ctx, "slices", func() (int, error) { return s.freeSlices(ctx, collectBatch) })
 		s.step(ctx, "extents", func() (int, error) { return s.Compact(ctx) })
 		if now.Sub(swept) > sweepEvery {
 			swept = now
@@ -65,8 +65,10 @@ func (s *Server) step(ctx context.Context, what string, work func() (int, error)
 
 // freeSlices deletes the blocks of slices that no file names any more. The
 // blocks go first: a crash in between deletes them once more.
-func (s *Server) freeSlices(ctx context.Context) (int, error) {
-	freed, err := s.tree.Freed(ctx, collectBatch)
+func (s *Server) freeSlices(ctx context.Context, most int) (int, error) {
+	s.freeing.Lock() // two at once would delete the same
+	defer s.freeing.Unlock()
+	freed, err := s.tree.Freed(ctx, most)
 	if err != nil || len(freed) == 0 {
 		return 0, err
 	}

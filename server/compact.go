@@ -36,7 +36,7 @@ func (s *Server) compact(ctx context.Context, most int) (did int, err error) {
 	for looked, moved := 0, 0; looked < compactFiles; {
 		list := s.tree.Ragged(before, compactBatch)
 		for i, ino := range list {
-			extents, bytes, err := s.compactFile(ctx, ino, most-moved)
+			extents, bytes, err := s.compactFile(ctx, ino, most-moved, namespace.Usual)
 			did, moved = did+extents, moved+bytes
 			if err != nil || moved >= most {
 				for _, rest := range list[i+1:] {
@@ -54,9 +54,9 @@ func (s *Server) compact(ctx context.Context, most int) (did int, err error) {
 
 // compactFile answers how many extents of a file it rewrote, and of how many
 // bytes. One that has more than most is for the next go again.
-func (s *Server) compactFile(ctx context.Context, ino posix.Ino, most int) (extents, moved int, err error) {
+func (s *Server) compactFile(ctx context.Context, ino posix.Ino, most int, z namespace.Zeal) (extents, moved int, err error) {
 	for from := uint64(0); ; {
-		worn, next, err := s.tree.Worn(ctx, ino, from)
+		worn, next, err := s.tree.Worn(ctx, ino, from, z)
 		if err != nil {
 			return extents, moved, err
 		}

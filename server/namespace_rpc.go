@@ -9,7 +9,6 @@ import (
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 	"github.com/wardfs/wardfs/server/capability"
-	"github.com/wardfs/wardfs/server/chunk"
 	"github.com/wardfs/wardfs/server/namespace"
 )
 
@@ -177,12 +176,7 @@ func (t *talk) dispatchFile(ctx context.Context, ns namespace.View, c *proto.Cal
 		if errno != 0 {
 			return posix.E("commit", errno, nil)
 		}
-		t.s.naming.RLock()
-		defer t.s.naming.RUnlock()
-		if err := t.s.stored(ctx, commit); err != nil {
-			return err
-		}
-		return attr(ns.Commit(ctx, h, commit))
+		return attr(t.s.commit(ctx, ns, h, commit))
 	case *proto.Call_Allocate:
 		m := op.Allocate
 		return attr(ns.Allocate(ctx, posix.Handle(m.Handle), posix.AllocMode(m.Mode), m.Off, m.Length))
@@ -231,34 +225,4 @@ func (t *talk) reclaim(ctx context.Context, ticket []byte) error {
 		return posix.E("reclaim", posix.EACCES, errors.Join(err, errors.New("not a ticket of this session")))
 	}
 	return t.s.tree.Reopen(ctx, namespace.SessionID(t.sess.ID), g.UID, g.File, g.Handle, g.Rights&^posix.OpenTrunc)
-}
-
-// stored answers EAGAIN if a block that the commit names is not in the store:
-// it was never put, or the server lost power before its sync. The client then
-// puts the bytes again, under a new name.
-func (s *Server) stored(ctx context.Context, c posix.Commit) error {
-	asked := map[posix.SliceID]bool{}
-	for _, e := range c.Extents {
-		if e.Hole() || asked[e.Slice.ID] || e.Slice.Len > posix.ChunkSize {
-			continue // the tree refuses a slice that is too long
-		}
-		asked[e.Slice.ID] = true
-		if data, ok := inlined(c, e.Slice.ID); ok {
-			if err := s.vacant(ctx, e.Slice.BlockID(0), data); err != nil {
-				return err
-			}
-			continue
-		}
-		for i := range e.Slice.Blocks() {
-			switch info, err := s.blocks.Stat(ctx, e.Slice.BlockID(i)); {
-			case errors.Is(err, chunk.ErrNotFound):
-				return posix.E("commit", posix.EAGAIN, fmt.Errorf("block %s is not stored", e.Slice.BlockID(i)))
-			case err != nil:
-				return posix.E("commit", posix.ErrnoOf(err), err)
-			case info.Size < e.Slice.Block(i):
-				return posix.E("commit", posix.EINVAL, fmt.Errorf("block %s has %d bytes, not %d", info.ID, info.Size, e.Slice.Block(i)))
-			}
-		}
-	}
-	return nil
 }

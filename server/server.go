@@ -145,7 +145,8 @@ type Server struct {
 
 	// naming is held, to read, from finding that blocks are stored to naming
 	// them; removeStray holds it to write.
-	naming sync.RWMutex
+	naming  sync.RWMutex
+	freeing sync.Mutex
 
 	mu    sync.Mutex
 	talks map[*talk]struct{} // the session streams that are up

@@ -199,3 +199,59 @@ func benchNames(b *testing.B, v View) {
 		}
 	})
 }
+
+// BenchmarkQuota says what quotas cost the two transactions that they concern:
+// nothing is set, one on the directory, and one on the owner besides.
+func BenchmarkQuota(b *testing.B) {
+	for _, set := range []struct {
+		name   string
+		quotas []QuotaID
+	}{{"none", nil}, {"directory", []QuotaID{dirQuota(2)}}, {"directory and user", []QuotaID{dirQuota(2), userQuota(1000)}}} {
+		fresh := func(b *testing.B) View {
+			t, err := Open(b.Context(), Config{Engine: mem.New()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			v := t.As(joe).In(1)
+			a, err := t.As(super).Mkdir(b.Context(), posix.RootIno, "d", 0o777, 0)
+			if err != nil || a.Ino != 2 {
+				b.Fatal(a.Ino, err)
+			}
+			for _, q := range set.quotas {
+				if err := t.SetQuota(b.Context(), q, Usage{Bytes: 1 << 50, Inodes: 1 << 40}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for did := 1; did > 0; {
+				if did, err = t.Count(b.Context(), countAtOnce); err != nil {
+					b.Fatal(err)
+				}
+			}
+			return v
+		}
+		b.Run("create/"+set.name, func(b *testing.B) {
+			v := fresh(b)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if _, err := v.Mknod(b.Context(), 2, fmt.Sprint(i), 0o644, 0, 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run("commit/"+set.name, func(b *testing.B) {
+			v := fresh(b)
+			o, err := v.Create(b.Context(), 2, "f", 0o644, 0, 1, posix.OpenWrite)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				s := posix.Slice{File: o.Attr.Ino, ID: sliceID(i), Len: 4096}
+				c := posix.Commit{Extents: []posix.Extent{{Off: uint64(i%1024) * 4096, Len: 4096, Slice: s}}}
+				if _, err := v.Commit(b.Context(), 1, c); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

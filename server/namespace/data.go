@@ -26,8 +26,8 @@ func nameOf(s posix.Slice) sliceName { return sliceName{s.File, s.ID} }
 // slice is what a transaction knows of one slice's references.
 type slice struct {
 	posix.Slice
-	was   uint64 // count before the transaction
-	count uint64
+	ref
+	was ref // before the transaction
 }
 
 // extents calls f for those of ino that reach beyond lo, in order, until one
@@ -129,6 +129,21 @@ func (v View) Commit(ctx context.Context, h posix.Handle, c posix.Commit) (posix
 	return a, err
 }
 
+// Wasteful answers whether the file of h stores what it does not cover: then
+// compacting it may make room.
+func (v View) Wasteful(ctx context.Context, h posix.Handle) (ino posix.Ino, wasteful bool) {
+	f, err := v.t.opens.get(v.sess, h)
+	if err != nil {
+		return 0, false
+	}
+	err = v.view(ctx, "commit", func(s *snap) error {
+		n, err := s.inode(f.ino)
+		wasteful = err == nil && n.dead > 0
+		return err
+	})
+	return f.ino, err == nil && wasteful
+}
+
 func (x *txn) commit(n *inode, c posix.Commit) error {
 	if c.Append && (len(c.Extents) == 0 || c.Extents[0].Off != n.Size) {
 		return posix.ERANGE
@@ -176,7 +191,7 @@ func (x *txn) lay(n *inode, e posix.Extent) error {
 	if err != nil {
 		return err
 	}
-	if s.was == 0 {
+	if s.was.count == 0 {
 		// It is new, or it was named earlier in this very commit.
 		if _, ok, err := x.r.Get(sliceKey(keyFreed, e.Slice)); ok || err != nil {
 			if ok {
@@ -193,7 +208,20 @@ func (x *txn) lay(n *inode, e posix.Extent) error {
 func (x *txn) put(n *inode, e posix.Extent) {
 	x.tx.Put(extentKey(n.Ino, e.End()), encodeExtent(e))
 	n.Alloc += uint64(e.Len)
-	x.refs[nameOf(e.Slice)].count++
+	s := x.refs[nameOf(e.Slice)]
+	x.grew = x.grew || s.was.count == 0
+	s.count++
+	s.cover(n, int64(e.Len))
+}
+
+// cover counts bytes of s that its own file covers, or does no more, and what
+// is dead by it. Other files that share s change neither.
+func (s *slice) cover(n *inode, by int64) {
+	if s.File == n.Ino {
+		n.dead -= s.dead()
+		s.own += uint64(by)
+		n.dead += s.dead()
+	}
 }
 
 // clear makes [lo, hi) a hole. An extent that reaches beyond on both sides
@@ -225,6 +253,7 @@ func (x *txn) cut(n *inode, e posix.Extent, lo, hi uint64) error {
 	x.tx.Delete(extentKey(n.Ino, e.End()))
 	n.Alloc -= uint64(e.Len)
 	s.count--
+	s.cover(n, -int64(e.Len))
 	if e.Off < lo || e.End() > hi || s.count > 0 {
 		x.ragged = n.Ino // some of the slice stays, and some is dead
 	}
@@ -249,7 +278,7 @@ func (x *txn) slice(s posix.Slice) (*slice, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &slice{Slice: s}
+	r := &slice{Slice: s, ref: ref{len: s.Len, kept: true}}
 	if ok {
 		was, err := decodeRef(b)
 		if err != nil {
@@ -258,7 +287,7 @@ func (x *txn) slice(s posix.Slice) (*slice, error) {
 		if was.len != s.Len {
 			return nil, posix.EINVAL
 		}
-		r.was, r.count = was.count, was.count
+		r.was, r.ref = was, was
 	}
 	if x.refs == nil {
 		x.refs = map[sliceName]*slice{}
@@ -272,10 +301,11 @@ func (x *txn) slice(s posix.Slice) (*slice, error) {
 func (x *txn) flushRefs() {
 	for _, s := range x.refs {
 		switch {
-		case s.count > 0 && s.count != s.was:
-			x.tx.Put(sliceKey(keyRef, s.Slice), ref{s.count, s.Len}.encode())
+		case s.count > 0 && s.ref != s.was:
+			x.tx.Put(sliceKey(keyRef, s.Slice), s.ref.encode())
 		case s.count == 0:
 			x.tx.Delete(sliceKey(keyRef, s.Slice))
+			x.freed += int64(s.Len)
 			x.tx.Put(sliceKey(keyFreed, s.Slice), freed{s.Len, uint64(max(x.now.Sec, 1))}.encode())
 		}
 	}

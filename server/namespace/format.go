@@ -17,9 +17,10 @@ import (
 // its own version beside it. Version 2 knows ACLs: a server that does not
 // would let in whom they keep out. Since version 3 inodes know their places.
 // Since version 4 there are blocks under 'b', which an older server would miss.
-// Since version 5 inodes know what they count for.
+// Since version 5 inodes know what they count for. Since version 6 slices know
+// how much of them their file covers; those of before are not counted.
 // See upgrades.
-const formatVersion = 5
+const formatVersion = 6
 
 // ErrFormat is the answer of Open to a store that this wardfs must not touch.
 var ErrFormat = errors.New("namespace: the store can't be used")
@@ -130,6 +131,9 @@ func (t *Tree) load(ctx context.Context) error {
 				return err
 			}
 			t.files.Add(int64(files))
+		}
+		if err := t.loadBacklog(r); err != nil {
+			return err
 		}
 		return t.loadQuotas(r)
 	})

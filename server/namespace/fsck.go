@@ -68,6 +68,7 @@ type checked struct {
 	tagged         bool      // it may have its tag where one of its names is
 	places         uint64    // a sum over where it is named, less one over where it says so
 	alloc, end     uint64    // of extents: bytes, and the end of the last
+	buried         uint64    // bytes of its slices that it does not cover
 	caps, orphan   bool
 }
 
@@ -255,8 +256,11 @@ func (c *checker) extent(ino posix.Ino, end uint64, v []byte) {
 	}
 	r := c.refs[nameOf(e.Slice)]
 	if r == nil {
-		r = &ref{len: e.Slice.Len}
+		r = &ref{len: e.Slice.Len, kept: true}
 		c.refs[nameOf(e.Slice)] = r
+	}
+	if e.Slice.File == ino {
+		r.own += uint64(e.Len)
 	}
 	if r.count++; r.len != e.Slice.Len {
 		c.bad("slice %s has %d bytes and %d", e.Slice.ID, r.len, e.Slice.Len)
@@ -290,9 +294,15 @@ func (c *checker) ref(s sliceName, v []byte) {
 		c.bad("slice %s of file %d is counted %d times and named by none", s.id, s.file, r.count)
 		return
 	}
+	if n := c.nodes[s.file]; n != nil {
+		n.buried += r.dead()
+	}
+	if !r.kept {
+		is.own, is.kept = 0, false
+	}
 	if *is != r {
-		c.bad("slice %s of file %d is counted %d times with %d bytes, and named %d times with %d bytes",
-			s.id, s.file, r.count, r.len, is.count, is.len)
+		c.bad("slice %s of file %d is counted %d times with %d bytes, %d its own, and named %d times with %d bytes, %d its own",
+			s.id, s.file, r.count, r.len, r.own, is.count, is.len, is.own)
 	}
 	is.count = 0 // seen
 }
@@ -360,6 +370,9 @@ func (c *checker) node(n *checked) {
 	}
 	if n.Alloc != n.alloc {
 		c.bad("%s has %d bytes, says %d", what, n.alloc, n.Alloc)
+	}
+	if n.inode.dead != n.buried {
+		c.bad("%s stores %d bytes that it does not cover, says %d", what, n.buried, n.inode.dead)
 	}
 	c.tag(n)
 	if n.places != 0 {

@@ -57,7 +57,7 @@ func TestFsckFinds(t *testing.T) {
 		}},
 		{"named and not counted", 3, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) { tx.Delete(sliceKey(keyRef, id)) }},
 		{"named 1 times", 3, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) {
-			tx.Put(sliceKey(keyRef, id), ref{2, 100}.encode())
+			tx.Put(sliceKey(keyRef, id), ref{count: 2, len: 100, own: 100, kept: true}.encode())
 		}},
 		{"freed and named", 3, func(_ *testing.T, tx engine.Tx, _ *Tree, _ posix.Ino) {
 			tx.Put(sliceKey(keyFreed, id), freed{len: 100, at: 1}.encode())

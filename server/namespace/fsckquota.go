@@ -25,7 +25,7 @@ func newQuotaCheck() quotaCheck {
 func (c *quotaCheck) inode(n *inode) {
 	n.charged().each(c.table, func(id QuotaID) {
 		s := stripe{id, byte(n.Ino % fileStripes)}
-		c.sums[s] = c.sums[s].plus(Usage{n.Alloc, 1}, +1)
+		c.sums[s] = c.sums[s].plus(n.charged().usage(), +1)
 	})
 }
 

@@ -31,7 +31,8 @@ func checkInline(c posix.Commit) error {
 			if e.Hole() || e.Slice.ID != b.Slice {
 				continue
 			}
-			if named = e.Slice.Blocks() == 1 && int(e.Slice.Len) <= len(b.Data); !named {
+			fits := int(e.Slice.Len) <= len(b.Data) && len(b.Data) <= int(posix.SealedMax(e.Slice.Len))
+			if named = e.Slice.Blocks() == 1 && fits; !named {
 				return posix.EINVAL
 			}
 		}
@@ -51,7 +52,7 @@ func checkInline(c posix.Commit) error {
 func (x *txn) bring(n *inode, blocks []posix.Inline) error {
 	for _, b := range blocks {
 		name := sliceName{n.Ino, b.Slice}
-		if r := x.refs[name]; r == nil || r.was > 0 {
+		if r := x.refs[name]; r == nil || r.was.count > 0 {
 			return posix.EINVAL
 		}
 		x.tx.Put(name.key(keyInline), b.Data)

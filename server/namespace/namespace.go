@@ -61,6 +61,10 @@ type Config struct {
 	// readers whose layout is older; default 30 s, negative is none.
 	FreedAge time.Duration
 
+	// FreedMost is how many bytes of such blocks are kept for them; what is
+	// beyond goes at once. Default 4 GiB.
+	FreedMost int64
+
 	// Atime says when reading moves atime; default Relatime.
 	Atime AtimePolicy
 
@@ -118,8 +122,11 @@ type Tree struct {
 	acls   aclCache
 	files  atomic.Int64 // inodes that there are
 	ragged ragged
-	sweep  atomic.Uint64
-	step   int // records that one transaction cuts or frees, at most; tests lower it
+	// backlog is the bytes of slices that nobody names and that are not
+	// forgotten yet.
+	backlog atomic.Int64
+	sweep   atomic.Uint64
+	step    int // records that one transaction cuts or frees, at most; tests lower it
 }
 
 // View is a Tree as one caller sees it.
@@ -177,6 +184,9 @@ func (c Config) withDefaults() Config {
 		c.FreedAge = 30 * time.Second
 	}
 	c.FreedAge = max(c.FreedAge, 0)
+	if c.FreedMost == 0 {
+		c.FreedMost = 4 << 30
+	}
 	if c.Root.Mode == 0 {
 		c.Root.Mode = 0o755
 	}

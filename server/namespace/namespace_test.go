@@ -129,7 +129,7 @@ func TestOpenRefuses(t *testing.T) {
 		want string
 		put  map[string]string
 	}{
-		{"format 6 and this wardfs knows up to 5", map[string]string{"mformat": "\x06"}},
+		{"format 7 and this wardfs knows up to 6", map[string]string{"mformat": "\x07"}},
 		{"format 300 and", map[string]string{"mformat": "\xac\x02"}},
 		{"format version is damaged", map[string]string{"mformat": ""}},
 		{"format version is damaged", map[string]string{"mformat": "\x00"}},

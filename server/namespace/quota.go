@@ -57,8 +57,10 @@ type QuotaID struct {
 
 func (q QuotaID) String() string { return fmt.Sprintf("%s %d", q.Kind, q.ID) }
 
-// Usage is an amount of what is limited: bytes that slices cover (Attr.Alloc),
-// and inodes, those without a name included.
+// Usage is an amount of what is limited: inodes, those without a name included,
+// and bytes: for each the more of what it covers (Attr.Alloc) and of what its
+// slices store besides. So what is stored is never more than twice what is
+// counted, and no more than that once compaction was there.
 type Usage struct{ Bytes, Inodes uint64 }
 
 // Quota is one, and what is used of it.

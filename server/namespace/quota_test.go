@@ -96,6 +96,8 @@ func TestDirectoryQuota(t *testing.T) {
 	ok(t, err)
 	_, err = v.Setattr(ctx, f, posix.SetAttr{Set: posix.SetSize, Size: 10})
 	ok(t, err)
+	uses(t, tr, q, 90, 2) // so much of the slice is stored in vain
+	compact(t, tr, f)
 	uses(t, tr, q, 10, 2)
 
 	sub := mkdir(t, v, d, "sub")

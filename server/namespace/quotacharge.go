@@ -24,7 +24,8 @@ func (a amount) add(b amount) amount { return amount{a.bytes + b.bytes, a.inodes
 // charged is all that makes out what an inode counts for.
 type charged struct {
 	there  bool
-	bytes  uint64
+	bytes  uint64 // what it covers, or what it stores in vain if that is more
+	covers uint64
 	uid    posix.UID
 	gid    posix.GID
 	tag    posix.Ino
@@ -36,7 +37,7 @@ func (n *inode) charged() charged {
 	if n.gone {
 		return charged{}
 	}
-	return charged{true, n.Alloc, n.UID, n.GID, n.quota, n.counted}
+	return charged{true, max(n.Alloc, n.dead), n.Alloc, n.UID, n.GID, n.quota, n.counted}
 }
 
 // each calls f for every quota that c counts for, and for both owners though
@@ -83,6 +84,7 @@ func (x *txn) charge() error {
 		if counts == nil {
 			counts = map[stripe]amount{}
 		}
+		x.grew = x.grew || now.covers > was.covers
 		at := byte(n.Ino % fileStripes)
 		was.each(q.table, func(id QuotaID) { counts[stripe{id, at}] = counts[stripe{id, at}].plus(was.usage(), -1) })
 		now.each(q.table, func(id QuotaID) { counts[stripe{id, at}] = counts[stripe{id, at}].plus(now.usage(), +1) })
@@ -172,7 +174,8 @@ func (x *txn) refuse(id QuotaID, a amount) error {
 		return nil
 	}
 	used := x.t.quotas.used[id].more() // less than nothing is damage, and no reason to refuse
-	if l := r.limit.Bytes; l > 0 && a.bytes > 0 && uint64(used.bytes+a.bytes) > l {
+	// To cut away what is covered may leave more that is dead: nobody is kept from that.
+	if l := r.limit.Bytes; l > 0 && a.bytes > 0 && x.grew && uint64(used.bytes+a.bytes) > l {
 		return &overQuota{errno, fmt.Sprintf("the quota of %s is %d bytes, %d are used and %d more would be", id, l, used.bytes, a.bytes)}
 	}
 	if l := r.limit.Inodes; l > 0 && a.inodes > 0 && uint64(used.inodes+a.inodes) > l {

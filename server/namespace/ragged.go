@@ -42,6 +42,21 @@ func (r *ragged) note(ino posix.Ino, now time.Time) {
 	}
 }
 
+// tellRagged notes the file that the transaction has worn. One that stores
+// more in vain than it covers is due at once, for its owner is charged for it.
+func (x *txn) tellRagged() {
+	if x.ragged == 0 {
+		return
+	}
+	now := x.v.t.cfg.Now()
+	for _, n := range x.inodes {
+		if n.Ino == x.ragged && n.dead > n.Alloc+deadMin {
+			now = time.Time{}
+		}
+	}
+	x.v.t.ragged.note(x.ragged, now)
+}
+
 // Ragged takes at most max files off the list of those that may need
 // compaction and were not written since before: what is still being written
 // would be rewritten in vain.
@@ -61,12 +76,22 @@ func (t *Tree) Ragged(before time.Time, max int) (list []posix.Ino) {
 	return list
 }
 
+// Zeal is how much Worn thinks worth rewriting.
+type Zeal uint8
+
+// The grades of zeal, each of which finds what the one before does.
+const (
+	Usual Zeal = iota // slices that are dead by more than half, if that gives back deadMin in a chunk; runs of small extents
+	Eager             // any slice that is dead by more than half
+	Whole             // any that is not whole: afterwards the file stores what it covers, and no more
+)
+
 // Worn answers the extents of one chunk that are worth rewriting as one slice,
 // in order of offset: of the first such chunk at or after from. next is where
 // to look on; 0 is the end of the file, or of its life. A chunk of more extents
 // than wornMost is judged in parts: who commits byte by byte must not make one
 // answer, and the transaction that follows it, as large as he likes.
-func (t *Tree) Worn(ctx context.Context, ino posix.Ino, from uint64) (worn []posix.Extent, next uint64, err error) {
+func (t *Tree) Worn(ctx context.Context, ino posix.Ino, from uint64, z Zeal) (worn []posix.Extent, next uint64, err error) {
 	err = t.eng.View(ctx, func(r engine.Reader) error {
 		s := &snap{t: t, r: r}
 		n, err := s.inode(ino)
@@ -76,6 +101,9 @@ func (t *Tree) Worn(ctx context.Context, ino posix.Ino, from uint64) (worn []pos
 		}
 		if err != nil {
 			return err
+		}
+		if n.dead > n.Alloc {
+			z = max(z, Eager) // it is charged for that
 		}
 		for next = from; next < n.Size; {
 			var found bool
@@ -89,7 +117,7 @@ func (t *Tree) Worn(ctx context.Context, ino posix.Ino, from uint64) (worn []pos
 				break
 			}
 			lo := max(at/posix.ChunkSize*posix.ChunkSize, next)
-			if worn, next, err = s.worn(ino, lo, (lo/posix.ChunkSize+1)*posix.ChunkSize); err != nil || len(worn) > 0 {
+			if worn, next, err = s.worn(ino, lo, (lo/posix.ChunkSize+1)*posix.ChunkSize, z); err != nil || len(worn) > 0 {
 				return err
 			}
 		}
@@ -100,7 +128,7 @@ func (t *Tree) Worn(ctx context.Context, ino posix.Ino, from uint64) (worn []pos
 }
 
 // worn judges the chunk [lo, hi), up to end.
-func (s *snap) worn(ino posix.Ino, lo, hi uint64) (worn []posix.Extent, end uint64, err error) {
+func (s *snap) worn(ino posix.Ino, lo, hi uint64, z Zeal) (worn []posix.Extent, end uint64, err error) {
 	var all []posix.Extent
 	end = hi
 	err = s.extents(ino, lo, hi, func(e posix.Extent) bool {
@@ -138,26 +166,30 @@ func (s *snap) worn(ino posix.Ino, lo, hi uint64) (worn []posix.Extent, end uint
 			delete(own, nameOf(e.Slice))
 		}
 	}
-	return choose(all, func(s posix.Slice) bool { return own[nameOf(s)] > 0 }), end, nil
+	return choose(all, z, func(s posix.Slice) bool { return own[nameOf(s)] > 0 }), end, nil
 }
 
 // choose picks from the extents of one chunk, which are in order, those to
-// rewrite: all that is left of slices that are dead by more than half, if that
-// gives back deadMin, and runs of small extents.
-func choose(all []posix.Extent, own func(posix.Slice) bool) (pick []posix.Extent) {
+// rewrite, as z says: all that is left of some slices, and runs of small
+// extents.
+func choose(all []posix.Extent, z Zeal, own func(posix.Slice) bool) (pick []posix.Extent) {
 	live := map[posix.Slice]uint64{}
 	for _, e := range all {
 		live[e.Slice] += uint64(e.Len)
 	}
 	dead := map[posix.Slice]bool{}
 	var gain uint64
+	times := uint64(2)
+	if z == Whole {
+		times = 1
+	}
 	for s, n := range live {
-		if own(s) && uint64(s.Len) > 2*n {
+		if own(s) && uint64(s.Len) > times*n {
 			dead[s] = true
 			gain += uint64(s.Len) - n
 		}
 	}
-	if gain < deadMin {
+	if z == Usual && gain < deadMin {
 		clear(dead)
 	}
 	for i := 0; i < len(all); {

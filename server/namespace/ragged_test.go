@@ -40,7 +40,7 @@ func TestChoose(t *testing.T) {
 		"a run, then a big one":   {all: append(tiny(smallRun, 0), ext(4*smallRun, 4096, big)), want: smallRun},
 		"shared within the run":   {all: tiny(2*smallRun-1, 0), not: tiny(smallRun, 0)[smallRun-1].Slice},
 	} {
-		got := choose(c.all, func(s posix.Slice) bool { return s != c.not })
+		got := choose(c.all, Usual, func(s posix.Slice) bool { return s != c.not })
 		if len(got) != c.want {
 			t.Errorf("%s: %d extents, want %d: %v", name, len(got), c.want, got)
 		}
@@ -95,7 +95,7 @@ func TestCompaction(t *testing.T) {
 			if round == 0 && !slices.Contains(list, f) {
 				t.Fatal("the file is not noted")
 			}
-			worn, _, err := tr.Worn(t.Context(), f, 0)
+			worn, _, err := tr.Worn(t.Context(), f, 0, Usual)
 			ok(t, err)
 			if len(worn) == 0 {
 				break
@@ -145,7 +145,7 @@ func TestRepackLosesTheRace(t *testing.T) {
 	for i := range byte(smallRun) {
 		write(t, v, 1, f, i+1, uint64(i)*4096, 4096)
 	}
-	worn, _, err := tr.Worn(t.Context(), f, 0)
+	worn, _, err := tr.Worn(t.Context(), f, 0, Usual)
 	ok(t, err)
 	if len(worn) != smallRun {
 		t.Fatal(worn)
@@ -164,7 +164,7 @@ func TestRepackLosesTheRace(t *testing.T) {
 	if done, err := tr.Repack(t.Context(), f, worn, posix.Slice{File: f, ID: posix.SliceID{0xab}, Len: smallRun * 4096}); done || err != nil {
 		t.Errorf("of a file that is gone: done is %v, %v", done, err)
 	}
-	if _, next, err := tr.Worn(t.Context(), f, 0); next != 0 || err != nil {
+	if _, next, err := tr.Worn(t.Context(), f, 0, Usual); next != 0 || err != nil {
 		t.Error(next, err)
 	}
 	settled(t, tr)
@@ -192,7 +192,7 @@ func TestMostlyUnusedSliceIsNoted(t *testing.T) {
 	if list := tr.Ragged(time.Now().Add(time.Hour), 10); !slices.Contains(list, f) {
 		t.Error("the file is not noted")
 	}
-	if worn, _, err := tr.Worn(t.Context(), f, 0); len(worn) != 1 || err != nil {
+	if worn, _, err := tr.Worn(t.Context(), f, 0, Usual); len(worn) != 1 || err != nil {
 		t.Errorf("%v %v", worn, err)
 	}
 	settled(t, tr)
@@ -213,7 +213,7 @@ func TestWornIsBounded(t *testing.T) {
 	ok(t, err)
 	var sizes []int
 	for from, round := uint64(0), byte(0); ; round++ {
-		worn, next, err := tr.Worn(t.Context(), f, from)
+		worn, next, err := tr.Worn(t.Context(), f, from, Usual)
 		ok(t, err)
 		if len(worn) > 0 {
 			sizes = append(sizes, len(worn))

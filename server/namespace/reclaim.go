@@ -3,6 +3,7 @@ package namespace
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/engine"
@@ -111,6 +112,9 @@ func (x *txn) reclaim(ino posix.Ino, max int) (did int, err error) {
 // They come in no order of time and stay listed until Forget.
 func (t *Tree) Freed(ctx context.Context, max int) (list []posix.Slice, err error) {
 	due := t.cfg.Now().Add(-t.cfg.FreedAge).Unix()
+	if t.backlog.Load() > t.cfg.FreedMost {
+		due = math.MaxInt64
+	}
 	err = t.eng.View(ctx, func(r engine.Reader) error {
 		var bad error
 		err := r.Scan([]byte{keyFreed}, []byte{keyFreed + 1}, func(k, v []byte) bool {
@@ -144,13 +148,41 @@ func (t *Tree) Freed(ctx context.Context, max int) (list []posix.Slice, err erro
 // Forget takes slices off the list of Freed: their blocks are deleted, and
 // here those that lie in the namespace.
 func (t *Tree) Forget(ctx context.Context, list []posix.Slice) error {
-	return wrap("forget", t.eng.Update(ctx, func(tx engine.Tx) error {
+	bytes := int64(0)
+	err := t.eng.Update(ctx, func(tx engine.Tx) error {
+		bytes = 0
 		for _, s := range list {
+			_, ok, err := tx.Get(sliceKey(keyFreed, s))
+			if err != nil {
+				return err
+			}
+			if ok {
+				bytes += int64(s.Len)
+			}
 			tx.Delete(sliceKey(keyFreed, s))
 			tx.Delete(sliceKey(keyInline, s))
 		}
 		return nil
-	}))
+	})
+	if err == nil {
+		t.backlog.Add(-bytes)
+	}
+	return wrap("forget", err)
+}
+
+// Backlog answers whether far more waits to be forgotten than Config.FreedMost:
+// then whoever brings more should first see to some of it.
+func (t *Tree) Backlog() bool { return t.backlog.Load() > 2*t.cfg.FreedMost }
+
+// loadBacklog counts what waits to be forgotten. What is damaged the collector
+// meets, and tells.
+func (t *Tree) loadBacklog(r engine.Reader) error {
+	return r.Scan([]byte{keyFreed}, []byte{keyFreed + 1}, func(_, v []byte) bool {
+		if f, err := decodeFreed(v); err == nil {
+			t.backlog.Add(int64(f.len))
+		}
+		return true
+	})
 }
 
 // Named reports whether a file names the slice that the block is of, and the

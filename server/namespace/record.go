@@ -16,11 +16,11 @@ import (
 //
 //	inode   1 flags mode nlink uid gid gen size alloc change atime mtime ctime btime
 //	        [rdev] [parent] [acl] [default acl] [place]     as flags say, in this order
-//	        [quota]
+//	        [quota] [dead]
 //	        [n origin…] [target…]                           n origins, ascending
 //	entry   1 type:1 ino                                    type is mode >> 12
 //	extent  1 len from file slice:16 slice-len              its end is in the key
-//	ref     1 count slice-len
+//	ref     1 count slice-len | 2 count slice-len own       own is of the file's own extents
 //	freed   1 slice-len | 2 slice-len second                when it was freed
 //	orphan  1
 //	reply   1 op:1 seq ino [bytes]                          bytes of a copy
@@ -45,6 +45,7 @@ const (
 	hasPlace   // the hash of its only name
 	hasQuota   // the directory for whose quota it counts
 	isCounted  // for its user and group
+	hasDead    // bytes that its slices store and it does not cover
 	knownFlags = 1<<iota - 1
 )
 
@@ -58,6 +59,7 @@ type inode struct {
 	place       uint64    // the hash of that name
 	quota       posix.Ino // its tag: see quota.go
 	counted     bool      // for its owners
+	dead        uint64    // see slice.dead
 	target      string    // of a symbolic link
 	caps        bool
 	acl, defACL uint64 // numbers of interned ACLs; 0 is none
@@ -82,7 +84,7 @@ func (n *inode) flags() (f uint64) {
 		{n.Rdev != 0, hasRdev}, {n.parent != 0, hasParent}, {n.acl != 0, hasACL},
 		{n.defACL != 0, hasDefACL}, {n.target != "", hasTarget}, {n.caps, hasCaps},
 		{len(n.origins) > 0, hasOrigins}, {n.tmp, isTmp}, {n.place != 0, hasPlace}, {n.quota != 0, hasQuota},
-		{n.counted, isCounted},
+		{n.counted, isCounted}, {n.dead != 0, hasDead},
 	} {
 		if b.set {
 			f |= b.bit
@@ -103,7 +105,7 @@ func (n *inode) encode() []byte {
 		b = binary.AppendVarint(b, t.Sec)
 		b = binary.AppendUvarint(b, uint64(t.Nsec))
 	}
-	for _, o := range []uint64{uint64(n.Rdev), uint64(n.parent), n.acl, n.defACL, n.place, uint64(n.quota)} {
+	for _, o := range []uint64{uint64(n.Rdev), uint64(n.parent), n.acl, n.defACL, n.place, uint64(n.quota), n.dead} {
 		if o != 0 {
 			b = binary.AppendUvarint(b, o)
 		}
@@ -146,6 +148,9 @@ func decodeInode(ino posix.Ino, b []byte) (*inode, error) {
 	}
 	if f&hasQuota != 0 {
 		n.quota = posix.Ino(d.num())
+	}
+	if f&hasDead != 0 {
+		n.dead = d.num()
 	}
 	if f&hasOrigins != 0 {
 		n.origins = d.origins()
@@ -211,18 +216,43 @@ func decodeExtent(end uint64, b []byte) (posix.Extent, error) {
 type ref struct {
 	count uint64
 	len   uint32
+	own   uint64 // bytes of extents of the file that it was written for
+	kept  bool   // own is known: not so in records of version 1
 }
 
+const refVersion = 2
+
 func (r ref) encode() []byte {
-	b := binary.AppendUvarint([]byte{recordVersion}, r.count)
-	return binary.AppendUvarint(b, uint64(r.len))
+	b := make([]byte, 1, 16)
+	b[0] = recordVersion
+	b = binary.AppendUvarint(binary.AppendUvarint(b, r.count), uint64(r.len))
+	if r.kept {
+		b[0] = refVersion
+		b = binary.AppendUvarint(b, r.own)
+	}
+	return b
 }
 
 func decodeRef(b []byte) (ref, error) {
 	d := decoder{b: b}
-	d.version()
-	r := ref{d.num(), d.num32()}
+	v := d.byte()
+	r := ref{count: d.num(), len: d.num32(), kept: v == refVersion}
+	if r.kept {
+		r.own = d.num()
+	} else if v != recordVersion {
+		d.bad = true
+	}
 	return r, d.done("references", r.count)
+}
+
+// dead is what of the slice its own file stores and does not cover. A file
+// that has none of it left pays nothing for others who share it, and one of
+// before format 6 was not counted.
+func (r ref) dead() uint64 {
+	if !r.kept || r.own == 0 || r.own >= uint64(r.len) {
+		return 0
+	}
+	return uint64(r.len) - r.own
 }
 
 // freed is a slice that nobody names any more.

@@ -75,6 +75,7 @@ func records() []record {
 	share.Mode, share.Nlink = posix.TypeReg|0o644, 1
 	named := &inode{Attr: file.Attr, parent: 300, place: 1<<hashBits - 1}
 	tagged := &inode{Attr: file.Attr, parent: 300, place: 1<<hashBits - 1, quota: 299, counted: true}
+	worn := &inode{Attr: file.Attr, quota: 299, dead: 1 << 20}
 	tmp := &inode{tmp: true}
 	tmp.Mode = posix.TypeReg | 0o600
 	most := &inode{parent: math.MaxUint64, acl: math.MaxUint32, defACL: math.MaxUint32, target: "t", caps: true}
@@ -94,6 +95,7 @@ func records() []record {
 		{"inode of a file without a name", tmp.encode(), inodeAgain},
 		{"inode of a file that knows its place", named.encode(), inodeAgain},
 		{"inode that counts for quotas", tagged.encode(), inodeAgain},
+		{"inode of a file that is worn", worn.encode(), inodeAgain},
 		{"quota", rule{limit: Usage{1 << 40, 1000}, up: 300, live: true}.encode(), again(decodeRule)},
 		{"quota that was taken away", rule{up: 300}.encode(), again(decodeRule)},
 		{"usage", encodeUsage(Usage{4 << 20, 300}), usageAgain},
@@ -102,6 +104,7 @@ func records() []record {
 		{"inode of the most, with origins", more.encode(), inodeAgain},
 		{"entry", entry{ino: 300, typ: posix.TypeDir}.encode(), entryAgain},
 		{"extent", encodeExtent(x), extentAgain},
+		{"ref that knows what its file covers", ref{count: 2, len: 1 << 20, own: 300, kept: true}.encode(), refAgain},
 		{"ref", ref{count: 2, len: 1 << 20}.encode(), refAgain},
 		{"freed", freed{len: 1 << 20}.encode(), freedAgain},
 		{"freed with its time", freed{len: 1 << 20, at: 1800000000}.encode(), freedAgain},

@@ -63,6 +63,8 @@ type txn struct {
 	moved   []posix.Ino       // directories: see dirs
 	taken   map[QuotaID]taken // of quotas
 	free    bool              // of the limits of quotas
+	grew    bool              // something is stored that was not
+	freed   int64             // bytes of slices that lost their last name
 	made    int               // inodes
 	erased  int               // inodes
 	ragged  posix.Ino         // the file whose extents may be worth compacting
@@ -161,9 +163,8 @@ func (v View) attempt(ctx context.Context, f func(*txn) error) (*txn, error) {
 	}
 	v.t.files.Add(int64(x.made - x.erased))
 	x.tellDirs()
-	if x.ragged != 0 {
-		v.t.ragged.note(x.ragged, v.t.cfg.Now())
-	}
+	v.t.backlog.Add(x.freed)
+	x.tellRagged()
 	for _, c := range x.changes {
 		v.t.cfg.Changed(c)
 	}

@@ -23,6 +23,7 @@ var upgrades = [formatVersion]func(t *Tree, tx engine.Tx, from []byte) (next []b
 	2: (*Tree).placeNames,
 	3: nil,
 	4: nil,
+	5: nil,
 }
 
 // upgrade brings an older namespace to formatVersion, or ends what an earlier

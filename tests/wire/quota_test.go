@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -106,5 +107,64 @@ func TestDelayedWritesOverQuota(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatal("blocks that nobody names are left")
 		}
+	}
+}
+
+// Who writes over his own bytes is not told that there is no room, however much
+// of what was there is stored still: it is compacted when that is in his way.
+func TestOverwritingWithinAQuota(t *testing.T) {
+	h := newHouse(t)
+	m, ctx := h.connect(), t.Context()
+	joe := posix.Cred{UID: 12345, GID: 12345}
+	_, err := m.As(root).Setattr(ctx, posix.RootIno, posix.SetAttr{Set: posix.SetMode, Mode: 0o777})
+	must(t, err)
+	const limit = 1 << 20
+	must(t, m.Quotas(root).Set(ctx, &proto.Quota{Kind: 2, Id: 12345, Bytes: limit}))
+	f, _, err := m.Files().Create(ctx, m.As(joe), posix.RootIno, "f", 0o600, 0, posix.OpenRead|posix.OpenWrite)
+	must(t, err)
+	want := make([]byte, limit)
+	for round := range 12 { // each leaves the last 8 KiB of the one before
+		n := limit - round*8<<10
+		for i := range want[:n] {
+			want[i] = byte(round)
+		}
+		_, err := f.Write(ctx, want[:n], 0)
+		must(t, err)
+		must(t, f.Sync(ctx))
+	}
+	same(t, "all of it", f, want)
+	must(t, f.Close(ctx))
+	all, err := m.Quotas(root).List(ctx)
+	must(t, err)
+	if len(all) != 1 || all[0].GetUsedBytes() != limit {
+		t.Errorf("%v", all)
+	}
+}
+
+// A block that is far longer than the slice it is said to be takes room that
+// nobody is charged for: it can be put, and no commit takes it.
+func TestCommitOfFatBlocks(t *testing.T) {
+	h := newHouse(t)
+	p := newPeer(h, trustedHello())
+	r := p.call(&proto.Call{Epoch: 1, Cred: &proto.Cred{Super: true}, Op: &proto.Call_Create{Create: &proto.Create{
+		Dir: 1, Name: []byte("f"), Mode: 0o600, Handle: 1, Flags: uint32(posix.OpenWrite)}}})
+	if p.errno(r) != 0 {
+		t.Fatal(r)
+	}
+	st, err := dial(h).NewStream(t.Context(), &proto.BlocksStream, proto.BlocksMethod)
+	must(t, err)
+	slice := bytes.Repeat([]byte{9}, 16)
+	if e := frame(t, st, &proto.BlockHeader{Op: proto.BlockHeader_PUT, Capability: r.Opened.Capability, File: r.Opened.Attr.Ino, Slice: slice}, make([]byte, 1<<20)); e != 0 {
+		t.Fatal(e)
+	}
+	commit := func(inline []*proto.Inline) posix.Errno {
+		return p.errno(p.call(&proto.Call{Epoch: 1, Cred: &proto.Cred{Super: true}, Op: &proto.Call_Commit{Commit: &proto.Commit{
+			Handle: 1, Extents: []*proto.Extent{{Len: 1, File: r.Opened.Attr.Ino, Slice: slice, SliceLen: 1}}, Inline: inline}}}))
+	}
+	if e := commit(nil); e != posix.EINVAL {
+		t.Errorf("a byte of a MiB: %v", e)
+	}
+	if e := commit([]*proto.Inline{{Slice: slice, Data: make([]byte, 60<<10)}}); e != posix.EINVAL {
+		t.Errorf("a byte of 60 KiB, inline: %v", e)
 	}
 }
