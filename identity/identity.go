@@ -46,6 +46,14 @@ func (p Principal) String() string {
 	return p.Name + " (" + p.Mechanism + ")"
 }
 
+// Prover is the name that was proven: of who acts for another, its own.
+func (p Principal) Prover() string {
+	if p.Via != "" {
+		return p.Via
+	}
+	return p.Name
+}
+
 // Channel is what a proof is bound to.
 type Channel struct {
 	Remote net.Addr

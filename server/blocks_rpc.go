@@ -32,18 +32,22 @@ func (s *Server) accept(c *lane.Conn, h *proto.BlockHeader, n int) (*blockCall, 
 	switch h.GetOp() {
 	case proto.BlockHeader_PUT:
 		call.op = "put"
-		if call.id, call.err = s.right(call.op, h, posix.OpenWrite); call.err != nil {
+		var by uint64
+		if call.id, by, call.err = s.right(call.op, h, posix.OpenWrite); call.err != nil {
 			break
 		}
 		if n == 0 || call.id.Index >= posix.ChunkSize/posix.BlockSize {
 			call.err = posix.E(call.op, posix.EINVAL, fmt.Errorf("block %s of %d bytes", call.id, n))
 			break
 		}
+		if call.err = s.mayPut(by, call.id, n); call.err != nil {
+			break
+		}
 		call.data = buffer.Get(n)
 		return call, c.Data(call.data)
 	case proto.BlockHeader_GET:
 		call.op = "get"
-		if call.id, call.err = s.right(call.op, h, posix.OpenRead|posix.OpenWrite|posix.OpenExec); call.err != nil {
+		if call.id, _, call.err = s.right(call.op, h, posix.OpenRead|posix.OpenWrite|posix.OpenExec); call.err != nil {
 			break
 		}
 		if want := h.GetLen(); want == 0 || want > posix.BlockMax {
@@ -51,7 +55,7 @@ func (s *Server) accept(c *lane.Conn, h *proto.BlockHeader, n int) (*blockCall, 
 		}
 	case proto.BlockHeader_SYNC:
 		call.op = "sync"
-		_, call.err = s.right(call.op, h, posix.OpenWrite)
+		_, _, call.err = s.right(call.op, h, posix.OpenWrite)
 	default: // who asks this wants to know whether we live
 		call.op, call.err = "none", posix.E("block", posix.ENOSYS, nil)
 	}
@@ -96,30 +100,31 @@ func (s *Server) perform(ctx context.Context, call *blockCall) error {
 	return s.c.Blocks.Sync(ctx)
 }
 
-// right checks the call's capability and that it is one for its file.
-func (s *Server) right(op string, h *proto.BlockHeader, want posix.OpenFlags) (posix.BlockID, error) {
+// right checks the call's capability and that it is one for its file. It answers
+// whose session the capability is of.
+func (s *Server) right(op string, h *proto.BlockHeader, want posix.OpenFlags) (id posix.BlockID, by uint64, err error) {
 	g, err := s.ring.Open(capability.Capability, h.GetCapability(), s.c.Now())
 	if err != nil {
-		return posix.BlockID{}, posix.E(op, posix.EACCES, err)
+		return posix.BlockID{}, 0, posix.E(op, posix.EACCES, err)
 	}
 	if s.expelled.has(g.Session) {
-		return posix.BlockID{}, posix.E(op, posix.EACCES, errors.New("the session of the capability lost its right"))
+		return posix.BlockID{}, 0, posix.E(op, posix.EACCES, errors.New("the session of the capability lost its right"))
 	}
 	if g.Rights&want == 0 {
-		return posix.BlockID{}, posix.E(op, posix.EACCES, errors.New("the capability is not for that"))
+		return posix.BlockID{}, 0, posix.E(op, posix.EACCES, errors.New("the capability is not for that"))
 	}
 	if h.GetOp() == proto.BlockHeader_SYNC {
-		return posix.BlockID{}, nil
+		return posix.BlockID{}, 0, nil
 	}
 	id, errno := h.BlockID()
 	if errno != 0 {
-		return id, posix.E(op, errno, errors.New("not a slice"))
+		return id, 0, posix.E(op, errno, errors.New("not a slice"))
 	}
 	// What is put is the file's own; what is read may be shared.
 	if id.File != g.File && (h.GetOp() != proto.BlockHeader_GET || !g.Reads(id.File)) {
-		return id, posix.E(op, posix.EACCES, fmt.Errorf("the capability is for file %d, not %d", g.File, id.File))
+		return id, 0, posix.E(op, posix.EACCES, fmt.Errorf("the capability is for file %d, not %d", g.File, id.File))
 	}
-	return id, nil
+	return id, g.Session, nil
 }
 
 // blockError gives a store's error its errno; damage is logged here, once.

@@ -53,7 +53,11 @@ func (s *Server) name(ctx context.Context, ns namespace.View, h posix.Handle, c 
 	if err := s.stored(ctx, c); err != nil {
 		return posix.Attr{}, err
 	}
-	return ns.Commit(ctx, h, c)
+	a, err := ns.Commit(ctx, h, c)
+	if err == nil {
+		s.pending.committed(uint64(ns.Session()), c)
+	}
+	return a, err
 }
 
 // stored answers EAGAIN if a block that the commit names is not in the store:

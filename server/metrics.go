@@ -14,6 +14,7 @@ type metrics struct {
 	blocks  *prometheus.HistogramVec
 	bytes   *prometheus.CounterVec
 	cleaned *prometheus.CounterVec
+	limited *prometheus.CounterVec
 }
 
 // Buckets are the bounds of every latency histogram of wardfs, in seconds:
@@ -37,8 +38,11 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		cleaned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wardfs_server_collected_total", Help: "What was collected because nobody named it, and small blocks that were moved to the chunk store.",
 		}, []string{"what"}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wardfs_server_limited_total", Help: "What was refused because a principal or a session has as much as it may.",
+		}, []string{"limit"}),
 	}
-	r.MustRegister(m.calls, m.failed, m.blocks, m.bytes, m.cleaned)
+	r.MustRegister(m.calls, m.failed, m.blocks, m.bytes, m.cleaned, m.limited)
 	return m
 }
 

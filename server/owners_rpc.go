@@ -41,7 +41,12 @@ func (t *talk) ids(ctx context.Context, m *proto.Idents, fresh bool) (*proto.Ide
 	if err != nil {
 		return nil, err
 	}
-	ids, err := t.s.ids.IDs(ctx, k, proto.FromNames(m.GetNames()), fresh)
+	names := proto.FromNames(m.GetNames())
+	if fresh {
+		ids, err := t.makeIDs(ctx, k, names)
+		return &proto.Idents{Kind: m.GetKind(), Ids: ids}, err
+	}
+	ids, err := t.s.ids.IDs(ctx, k, names, false)
 	return &proto.Idents{Kind: m.GetKind(), Ids: ids}, err
 }
 

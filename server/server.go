@@ -86,6 +86,8 @@ type Config struct {
 	// by a mount that has just looked it up; default 5 s, below 0 not at all.
 	Linger time.Duration
 
+	Limits Limits
+
 	// Audit says where to write what was asked and what became of it, paths and
 	// names being filled in here; nil: nowhere.
 	Audit *audit.Config
@@ -110,6 +112,7 @@ func (c *Config) defaults() {
 	set(&c.CapabilityLife, time.Hour)
 	set(&c.SweepAge, time.Hour)
 	set(&c.LaneTimeout, helloTimeout)
+	c.Limits.defaults()
 	set(&c.Linger, 5*time.Second) // a kernel looks a name up and then opens what it found
 	if c.Now == nil {
 		c.Now = time.Now
@@ -139,6 +142,8 @@ type Server struct {
 	boot     uint64 // another one at each start
 	since    time.Time
 
+	makers   makers
+	pending  pending
 	rules    atomic.Pointer[export.Rules]
 	expelled expelled
 	conns    certs.Conns
@@ -193,7 +198,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 		return nil, err
 	}
 	s.sessions, err = session.Open(ctx, session.Config{
-		Engine: c.Engine, Timeout: c.SessionTimeout, Ended: s.sessionEnded, Now: c.Now, Rand: c.Rand, Log: c.Log,
+		Engine: c.Engine, Timeout: c.SessionTimeout, Most: max(c.Limits.Sessions, 0), Ended: s.sessionEnded, Now: c.Now, Rand: c.Rand, Log: c.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -222,8 +227,9 @@ func New(ctx context.Context, c Config) (*Server, error) {
 
 func (s *Server) treeConfig() namespace.Config {
 	c := namespace.Config{
-		Linger: s.c.Linger,
-		Engine: s.c.Engine, Now: s.c.Now, Rand: s.c.Rand, Log: s.c.Log, Changed: s.changed,
+		Linger: s.c.Linger, HandlesMost: max(s.c.Limits.Handles, 0), LocksMost: s.c.Limits.Locks,
+		Limited: func(limit string) { s.metrics.limited.WithLabelValues(limit).Inc() },
+		Engine:  s.c.Engine, Now: s.c.Now, Rand: s.c.Rand, Log: s.c.Log, Changed: s.changed,
 		Usage: func(ctx context.Context) (uint64, uint64, error) {
 			u, err := s.c.Blocks.Usage(ctx)
 			return u.Capacity, u.Free, err
@@ -291,6 +297,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 func (s *Server) sessionEnded(ctx context.Context, id session.ID) {
+	s.pending.ended(uint64(id))
 	if err := s.tree.EndSession(ctx, namespace.SessionID(id)); err != nil {
 		s.c.Log.Warn("what a session had could not be given back", "session", uint64(id), "err", err)
 	}

@@ -152,7 +152,9 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 		w.Secret = h.GetSecret()
 	} else {
 		var secret session.Secret
-		if t.sess, secret, t.epoch, err = t.s.sessions.Start(t.st.Context(), bond, clip(h.GetClient()), t.end); err != nil {
+		if t.sess, secret, t.epoch, err = t.s.sessions.Start(t.st.Context(), bond, clip(h.GetClient()), t.end); errors.Is(err, session.ErrTooMany) {
+			return nil, t.s.limited("hello", "sessions", posix.EDQUOT, "%s has %d sessions here: unmount some", bond.Principal.Prover(), t.s.c.Limits.Sessions)
+		} else if err != nil {
 			return nil, posix.E("hello", posix.ErrnoOf(err), err)
 		}
 		w.Secret = secret[:]
@@ -263,6 +265,7 @@ func (t *talk) listen(running *sync.WaitGroup) error {
 		case *proto.ToServer_Call:
 			room := t.admit(b.Call)
 			if room == nil {
+				t.s.metrics.limited.WithLabelValues("waits").Inc()
 				t.send(&proto.ToClient{Id: m.Id, Body: &proto.ToClient_Reply{Reply: failed(
 					posix.E("setlk", posix.ENOLCK, errors.New("too many of the mount's processes wait for locks")))}})
 				continue

@@ -157,7 +157,7 @@ func (b *backend) serverConfig() (server.Config, error) {
 		KeepAlive: c.Session.KeepAlive, SessionTimeout: c.Session.Timeout, Grace: c.Session.Grace,
 		SweepAge: c.Chunk.SweepAge, Release: version, Log: b.log, Registry: b.registry,
 	}
-	sc.Audit = auditConfig(c)
+	sc.Audit, sc.Limits = auditConfig(c), limits(c)
 	sc.Root.UID, sc.Root.GID, sc.Root.Mode = posix.UID(c.Root.UID), posix.GID(c.Root.GID), posix.Mode(c.Root.Mode)
 	sc.Root.User, sc.Root.Group = c.Root.Owner, c.Root.Group
 	return sc, nil

@@ -56,8 +56,8 @@ func Open(ctx context.Context, cfg Config) (*Tree, error) {
 		return nil, fmt.Errorf("open namespace: %w", err)
 	}
 	t.dirs = newDirs()
-	t.opens, t.locks = newOpens(was > 0), lock.New(lock.Config{})
-	t.opens.linger, t.opens.now = t.cfg.Linger, t.cfg.Now
+	t.opens, t.locks = newOpens(was > 0), lock.New(lock.Config{PerSession: t.locksMost()})
+	t.opens.linger, t.opens.now, t.opens.most = t.cfg.Linger, t.cfg.Now, t.cfg.HandlesMost
 	return t, nil
 }
 

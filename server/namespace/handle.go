@@ -30,7 +30,7 @@ func (v View) Create(ctx context.Context, dir posix.Ino, name string, mode, umas
 // create makes and opens the file, or answers the inode that is there.
 func (v View) create(ctx context.Context, dir posix.Ino, name string, mode, umask posix.Mode,
 	h posix.Handle, flags posix.OpenFlags) (found posix.Ino, res posix.Opened, err error) {
-	if err := checkOpen(h, flags); err != nil {
+	if err := v.openable(h, flags); err != nil {
 		return 0, res, wrap("create", err)
 	}
 	ino, err := v.t.inos.next(ctx, v.t)
@@ -92,11 +92,26 @@ func checkOpen(h posix.Handle, flags posix.OpenFlags) error {
 	return nil
 }
 
+// openable is checkOpen, and whether the session may have another handle.
+func (v View) openable(h posix.Handle, flags posix.OpenFlags) error {
+	if err := checkOpen(h, flags); err != nil {
+		return err
+	}
+	if v.t.opens.full(v.sess, h) {
+		v.t.cfg.Limited("handles")
+		return posix.EMFILE
+	}
+	return nil
+}
+
 // Tmpfile asks what a create in dir would. The inode is an orphan from its
 // first moment, and pinned before it exists.
 func (v View) Tmpfile(ctx context.Context, dir posix.Ino, mode, umask posix.Mode, h posix.Handle, flags posix.OpenFlags) (res posix.Opened, err error) {
-	if err := checkOpen(h, flags); err != nil || flags&posix.OpenWrite == 0 {
-		return res, posix.E("tmpfile", posix.EINVAL, err)
+	if flags&posix.OpenWrite == 0 {
+		return res, posix.E("tmpfile", posix.EINVAL, nil)
+	}
+	if err := v.openable(h, flags); err != nil {
+		return res, wrap("tmpfile", err)
 	}
 	ino, err := v.t.inos.next(ctx, v.t)
 	if err == nil {
@@ -150,7 +165,7 @@ func (v View) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flags pos
 // open is Open on behalf of o, under which the reply slot remembers the cut of
 // O_TRUNC.
 func (v View) open(ctx context.Context, o op, ino posix.Ino, h posix.Handle, flags posix.OpenFlags) (res posix.Opened, err error) {
-	if err := checkOpen(h, flags); err != nil {
+	if err := v.openable(h, flags); err != nil {
 		return res, wrap("open", err)
 	}
 	if f, err := v.t.opens.get(v.sess, h); err == nil && f == v.openFile(ino, flags) {

@@ -3,6 +3,7 @@ package namespace
 import (
 	"context"
 	"errors"
+	"math"
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/server/lock"
@@ -26,6 +27,14 @@ func (v View) lock(l posix.Lock) lock.Lock {
 	return lock.Lock{
 		Kind: lock.Kind(l.Kind), Type: lock.Type(l.Type), Start: l.Start, End: l.End, Owner: v.owner(l.Owner), PID: l.PID,
 	}
+}
+
+// locksMost is the bound of package lock, which has one in any case.
+func (t *Tree) locksMost() int {
+	if t.cfg.LocksMost < 0 {
+		return math.MaxInt
+	}
+	return t.cfg.LocksMost
 }
 
 // Getlk waits for the end of the grace, before which nobody knows.
@@ -64,6 +73,9 @@ func (v View) Setlk(ctx context.Context, ino posix.Ino, l posix.Lock, wait bool)
 		return wrap("setlk", err)
 	}
 	err := v.t.locks.Set(ctx, ino, v.lock(l), wait)
+	if posix.ErrnoOf(err) == posix.ENOLCK {
+		v.t.cfg.Limited("locks")
+	}
 	if err == nil && !v.t.opens.uses(v.sess, ino, true) {
 		v.t.locks.Release(ino, v.owner(l.Owner), lock.Kind(l.Kind))
 		err = posix.E("setlk", posix.EBADF, errors.New("closed meanwhile"))

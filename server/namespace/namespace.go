@@ -65,6 +65,12 @@ type Config struct {
 	// beyond goes at once. Default 4 GiB.
 	FreedMost int64
 
+	// HandlesMost is how many handles a session may have (EMFILE), 0 is no end;
+	// LocksMost how many ranges it may lock (ENOLCK), 0 is 65536. Limited is
+	// told of each refusal, with "handles" or "locks"; may be nil.
+	HandlesMost, LocksMost int
+	Limited                func(limit string)
+
 	// Atime says when reading moves atime; default Relatime.
 	Atime AtimePolicy
 
@@ -150,6 +156,9 @@ func (v View) Super() bool { return v.cred.Super }
 // In says in which session the caller acts: whose handles are meant.
 func (v View) In(s SessionID) View { v.sess = s; return v }
 
+// Session is the caller's.
+func (v View) Session() SessionID { return v.sess }
+
 // UID is the caller's.
 func (v View) UID() posix.UID { return v.cred.UID }
 
@@ -189,6 +198,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Root.Mode == 0 {
 		c.Root.Mode = 0o755
+	}
+	if c.Limited == nil {
+		c.Limited = func(string) {}
 	}
 	if c.Changed == nil {
 		c.Changed = func(Change) {}

@@ -41,6 +41,7 @@ import (
 type opens struct {
 	linger time.Duration // see lingers; with now, set before the first use
 	now    func() time.Time
+	most   int // handles of a session; 0: no end
 
 	mu       sync.Mutex
 	nodes    map[posix.Ino]*node
@@ -195,6 +196,20 @@ func (o *opens) add(s SessionID, h posix.Handle, f openFile, nameless, trusted b
 	own.uses[f.ino].handles++
 	n.handles++
 	return nil
+}
+
+// full reports whether a session may have no handle beside h. What it had
+// before a restart it may have again, and several that open at once may get in
+// together.
+func (o *opens) full(s SessionID, h posix.Handle) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	own := o.sessions[s]
+	if o.most <= 0 || own == nil || len(own.handles) < o.most {
+		return false
+	}
+	_, ok := own.handles[h]
+	return !ok
 }
 
 // at is the handle's, of a session that may have nothing.

@@ -29,6 +29,7 @@ import (
 // What a Resume is refused with.
 var (
 	ErrUnknown = errors.New("session: unknown or ended")
+	ErrTooMany = errors.New("session: the principal has too many")
 	ErrRefused = errors.New("session: not this principal's, or of another directory")
 )
 
@@ -43,6 +44,9 @@ type Config struct {
 	Engine engine.Engine
 	// Timeout is how long a session outlives its stream; default 60 s.
 	Timeout time.Duration
+	// Most is how many sessions one who has proven its name may have, for
+	// itself and for others; 0: no end.
+	Most int
 	// Ended is called, without locks, after a session's record is gone.
 	Ended func(context.Context, ID)
 	Now   func() time.Time // default time.Now
@@ -165,10 +169,13 @@ func (r *Registry) Close() {
 	<-r.done
 }
 
-// Start makes a session of b and attaches it, as Resume does.
+// Start makes a session of b and attaches it, as Resume does. ErrTooMany.
 func (r *Registry) Start(ctx context.Context, b Bond, client string, fence func()) (*Session, Secret, uint64, error) {
 	var raw [8]byte
 	var secret Secret
+	if r.c.Most > 0 && r.count(b.Principal.Prover()) >= r.c.Most {
+		return nil, secret, 0, ErrTooMany
+	}
 	if _, err := io.ReadFull(r.c.Rand, raw[:]); err != nil {
 		return nil, secret, 0, err
 	}
@@ -186,6 +193,30 @@ func (r *Registry) Start(ctx context.Context, b Bond, client string, fence func(
 	r.sessions[s.ID] = s
 	r.mu.Unlock()
 	return s, secret, 1, nil
+}
+
+// count answers how many sessions there are of one who has proven its name.
+// Several that start at once may be as many more.
+func (r *Registry) count(prover string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.sessions {
+		if s.Principal.Prover() == prover {
+			n++
+		}
+	}
+	return n
+}
+
+// Principal answers whose a session is, until its end.
+func (r *Registry) Principal(id ID) (identity.Principal, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, ok := r.sessions[id]
+	if !ok {
+		return identity.Principal{}, false
+	}
+	return s.Principal, true
 }
 
 // Resume attaches the session again under a new epoch: whoever still speaks

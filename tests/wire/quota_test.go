@@ -151,8 +151,7 @@ func TestCommitOfFatBlocks(t *testing.T) {
 	if p.errno(r) != 0 {
 		t.Fatal(r)
 	}
-	st, err := dial(h).NewStream(t.Context(), &proto.BlocksStream, proto.BlocksMethod)
-	must(t, err)
+	st := dialLane(h)
 	slice := bytes.Repeat([]byte{9}, 16)
 	if e := frame(t, st, &proto.BlockHeader{Op: proto.BlockHeader_PUT, Capability: r.Opened.Capability, File: r.Opened.Attr.Ino, Slice: slice}, make([]byte, 1<<20)); e != 0 {
 		t.Fatal(e)

@@ -42,6 +42,7 @@ type house struct {
 	audit  *audit.Config
 	// laneTimeout is the server's; 0 is its default.
 	laneTimeout time.Duration
+	limits      server.Limits
 
 	srv   *server.Server
 	proxy *proxy
@@ -86,7 +87,7 @@ func (h *house) start() {
 		Judge: func(st tls.ConnectionState) error { return h.certs.Judge(st, false) },
 		Rules: h.rules,
 		// What lost its last name is gone at once: what lingers would hide that it is.
-		SessionTimeout: 20 * time.Second, Linger: -1, LaneTimeout: h.laneTimeout, Now: h.now, Audit: h.audit, Log: slog.New(slog.DiscardHandler),
+		SessionTimeout: 20 * time.Second, Linger: -1, LaneTimeout: h.laneTimeout, Now: h.now, Audit: h.audit, Limits: h.limits, Log: slog.New(slog.DiscardHandler),
 	})
 	must(h.t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -77,6 +77,14 @@ type Config struct {
 		Grace     time.Duration `key:"grace" default:"30s" doc:"How long after a start of the server the sessions of before may come back for what they held."`
 	} `key:"session"`
 
+	Limits struct {
+		Sessions uint32 `key:"sessions" default:"4096" doc:"How many sessions one principal may have, those included in which it acts for others. 0: no end."`
+		Handles  uint32 `key:"handles" default:"1048576" doc:"How many files and directories a session may have open. 0: no end."`
+		Locks    uint32 `key:"locks" default:"65536" doc:"How many ranges a session may have locked, or wait for. 0: no end."`
+		Names    uint32 `key:"names" default:"50000" doc:"How many names a principal may have entered into the table of names in a day; the superuser any. 0: no end."`
+		Pending  Size   `key:"pending" default:"16GiB" doc:"How much a session may have put within chunk.sweep_age and not committed. 0B: no end."`
+	} `key:"limits"`
+
 	Metrics struct {
 		Listen  string   `key:"listen" default:"127.0.0.1:7490" doc:"Host and port of Prometheus metrics (/metrics) and pprof (/debug/pprof/). Always TLS, and who reads must show a good certificate. Empty: off."`
 		Readers []string `key:"readers" doc:"Principals whose certificates may read metrics and profiles. Empty: every certificate of an authority that is trusted there."`
