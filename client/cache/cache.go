@@ -20,6 +20,7 @@
 package cache
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -59,6 +60,7 @@ type key struct {
 type known struct {
 	attr  posix.Attr
 	until time.Time
+	lacks []string // extended attributes that are not there, as of attr.Change; never changed in place
 }
 
 // named is what a name was: inode 0 if there was none.
@@ -191,10 +193,40 @@ func (c *Cache) learn(mark uint64, a posix.Attr) {
 	if a.Ino == 0 || c.doubts.InodeSince(mark, a.Ino) {
 		return
 	}
-	if x, ok := c.attrs.get(a.Ino); ok && x.attr.Change > a.Change {
+	x, there := c.attrs.get(a.Ino)
+	if there && x.attr.Change > a.Change {
 		return
 	}
-	c.attrs.put(a.Ino, known{a, c.now().Add(c.age)})
+	k := known{attr: a, until: c.now().Add(c.age)}
+	if there && x.attr.Change == a.Change {
+		k.lacks = x.lacks
+	}
+	c.attrs.put(a.Ino, k)
+}
+
+// mostLacks is how many names are kept of one inode: there are four that
+// programs ask for in vain.
+const mostLacks = 4
+
+// lacksXattr reports whether ino is known to have no such extended attribute.
+func (c *Cache) lacksXattr(ino posix.Ino, name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x, ok := c.attrs.get(ino)
+	return ok && c.now().Before(x.until) && slices.Contains(x.lacks, name)
+}
+
+// keepLack notes that ino has none, together with its attributes: what makes
+// these old makes that old.
+func (c *Cache) keepLack(mark uint64, ino posix.Ino, name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x, ok := c.attrs.get(ino)
+	if !ok || len(x.lacks) >= mostLacks || c.doubts.InodeSince(mark, ino) {
+		return
+	}
+	x.lacks = append(slices.Clip(x.lacks), name)
+	c.attrs.put(ino, x)
 }
 
 // keepName notes what a name is, with attributes of inode 0 that it is not.

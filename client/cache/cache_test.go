@@ -267,6 +267,11 @@ func TestModel(t *testing.T) {
 			fs.Setattr(ctx, ino(), posix.SetAttr{Set: posix.SetMode, Mode: posix.Mode(rng.IntN(0o1000))})
 		case 7:
 			fs.Setxattr(ctx, ino(), "user.a", []byte(name()), 0)
+			if at := ino(); rng.IntN(2) == 0 {
+				fs.Setxattr(ctx, at, "security.a", []byte(name()), 0)
+			} else {
+				fs.Removexattr(ctx, at, "security.a")
+			}
 		case 8:
 			l := acl.FromMode(0o640) // says no more than the mode
 			if rng.IntN(2) == 0 {
@@ -276,7 +281,10 @@ func TestModel(t *testing.T) {
 		case 9:
 			fs.Readdir(ctx, at, 0, 0, 100, true)
 		}
-		w.sameACL(t, ino())
+		w.sameXattr(t, ino(), acl.XattrAccess)
+		for range 2 { // asked, and remembered
+			w.sameXattr(t, ino(), "security.a")
+		}
 		for _, d := range []posix.Ino{posix.RootIno, at} {
 			w.agree(t, d, name())
 		}
@@ -292,13 +300,13 @@ func TestModel(t *testing.T) {
 	}
 }
 
-// sameACL compares an ACL with the tree's.
-func (w *world) sameACL(t *testing.T, ino posix.Ino) {
+// sameXattr sees that this mount answers of an extended attribute what is so.
+func (w *world) sameXattr(t *testing.T, ino posix.Ino, name string) {
 	t.Helper()
-	got, gotErr := w.here.Getxattr(t.Context(), ino, acl.XattrAccess)
-	want, wantErr := w.there.Getxattr(t.Context(), ino, acl.XattrAccess)
+	got, gotErr := w.here.Getxattr(t.Context(), ino, name)
+	want, wantErr := w.there.Getxattr(t.Context(), ino, name)
 	if posix.ErrnoOf(gotErr) != posix.ErrnoOf(wantErr) || !bytes.Equal(got, want) {
-		t.Fatalf("the ACL of %d: %x %v, want %x %v", ino, got, gotErr, want, wantErr)
+		t.Fatalf("%s of %d: %x %v, want %x %v", name, ino, got, gotErr, want, wantErr)
 	}
 }
 

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"strings"
 
 	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
@@ -248,14 +249,27 @@ func (v view) written(m marks, a posix.Attr, err error) {
 }
 
 // Getxattr knows of most inodes that they have no ACL: ls -l asks for each, and
-// the kernel before it judges for another than the owner.
+// the kernel before it judges for another than the owner. It remembers which
+// attributes of class security, that everyone may read, are not there: ls -l
+// asks of each inode for one, too.
 func (v view) Getxattr(ctx context.Context, ino posix.Ino, name string) ([]byte, error) {
 	if name == acl.XattrAccess || name == acl.XattrDefault {
 		if a, ok := v.c.attr(ino); ok && a.NoACL && !a.Mode.IsLink() {
 			return nil, posix.E("getxattr", posix.ENODATA, nil)
 		}
 	}
-	return v.Namespace.Getxattr(ctx, ino, name)
+	if !strings.HasPrefix(name, "security.") {
+		return v.Namespace.Getxattr(ctx, ino, name)
+	}
+	if v.c.lacksXattr(ino, name) {
+		return nil, posix.E("getxattr", posix.ENODATA, nil)
+	}
+	mark := v.c.doubts.Mark()
+	value, err := v.Namespace.Getxattr(ctx, ino, name)
+	if err != nil && posix.ErrnoOf(err) == posix.ENODATA {
+		v.c.keepLack(mark, ino, name)
+	}
+	return value, err
 }
 
 // CloseSoon passes it on: there is nothing to note.
