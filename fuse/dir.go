@@ -35,6 +35,9 @@ type openDir struct {
 	from  posix.Cookie
 	batch []posix.Dirent
 	plus  int // the last plus batch's mean bytes for an entry; 0 before
+	// end is the last entry's cookie if there was none behind it when it was
+	// read. The kernel asks once more, to hear just that.
+	end posix.Cookie
 }
 
 func (d *openDir) Ino() posix.Ino { return d.ino }
@@ -52,7 +55,10 @@ func (s *server) OpenDir(cancel <-chan struct{}, in *raw.OpenIn, out *raw.OpenOu
 		fh := s.dirs.add(d)
 		d.handle = posix.Handle(dirHandles | fh)
 		err := s.as(c, false, func(ns posix.Namespace) error {
-			_, err := ns.Open(ctx, d.ino, d.handle, posix.OpenRead|posix.OpenDir)
+			o, err := ns.Open(ctx, d.ino, d.handle, posix.OpenRead|posix.OpenDir)
+			if err == nil {
+				out.OpenFlags |= s.listings.open(d.ino, fh, o.Attr.Change)
+			}
 			return err
 		})
 		if err != nil {
@@ -70,6 +76,7 @@ func (s *server) ReleaseDir(in *raw.ReleaseIn) {
 		if !ok {
 			return posix.E("releasedir", posix.EBADF, nil)
 		}
+		s.listings.release(d.ino, in.Fh)
 		return posix.CloseSoon(ctx, s.As(d.caller.cred), d.handle)
 	})
 }
@@ -131,6 +138,9 @@ func (d *openDir) names(ctx context.Context, s *server, from posix.Cookie) ([]po
 	if rest := d.after(from); from != 0 && len(rest) > 0 {
 		return rest, nil
 	}
+	if d.ended(from) {
+		return nil, nil
+	}
 	entries, err := d.fetch(ctx, s, from, dirBatch, false)
 	if err != nil {
 		return nil, err
@@ -156,6 +166,9 @@ func (d *openDir) after(from posix.Cookie) []posix.Dirent {
 // of size bytes has room for, because what is left over is fetched again.
 func (d *openDir) entries(ctx context.Context, s *server, from posix.Cookie, size int) ([]posix.Dirent, error) {
 	d.batch = nil
+	if d.ended(from) {
+		return nil, nil
+	}
 	each := d.plus
 	if each == 0 {
 		each = direntPlusSize + meanNameSize
@@ -172,11 +185,23 @@ func (d *openDir) entries(ctx context.Context, s *server, from posix.Cookie, siz
 	return entries, nil
 }
 
+// ended reports whether nothing follows from, as was found when that was read. It
+// is for the next question alone: who asks again later wants to know anew.
+func (d *openDir) ended(from posix.Cookie) bool {
+	is := from != 0 && from == d.end
+	d.end = 0
+	return is
+}
+
 func (d *openDir) fetch(ctx context.Context, s *server, from posix.Cookie, n int, plus bool) (entries []posix.Dirent, err error) {
+	n = min(n, posix.ReaddirMax)
 	err = s.as(d.caller, false, func(ns posix.Namespace) (err error) {
 		entries, err = s.over(ns).Readdir(ctx, d.ino, d.handle, from, n, plus)
 		return err
 	})
+	if err == nil && len(entries) > 0 && len(entries) < n {
+		d.end = entries[len(entries)-1].Next
+	}
 	return entries, err
 }
 

@@ -97,9 +97,11 @@ func TestDirBatches(t *testing.T) {
 		{dirBatch, fmt.Sprint("name-", dirBatch), 2},
 		{dirBatch + 5, fmt.Sprint("name-", dirBatch+5), 2},
 		{dirBatch, fmt.Sprint("name-", dirBatch), 2},
-		{3, "name-3", 3},
-		{0, ".", 4},
-		{dirBatch + 10, "", 5},
+		{dirBatch + 10, "", 2}, // the end was seen
+		{dirBatch + 10, "", 3}, // and may have moved since
+		{3, "name-3", 4},
+		{0, ".", 5},
+		{dirBatch + 10, "", 6},
 	} {
 		got, err := d.names(context.Background(), s, c.from)
 		if err != nil {

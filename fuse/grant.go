@@ -85,13 +85,14 @@ func (g *grants) notices() []notice {
 }
 
 // believed is how to make the kernel forget all that it may believe, and the
-// pages of what is open, which it believes without a limit.
+// pages of what is open, which it believes without a limit, and the names of
+// directories.
 func (s *server) believed() []notice {
 	all := s.grants.notices()
 	for _, f := range s.files.all() {
 		all = append(all, notice{ino: f.Ino()})
 	}
-	return all
+	return append(all, s.listings.notices()...)
 }
 
 // A question is one of the kernel's that is being answered: what others change

@@ -24,8 +24,9 @@ type server struct {
 	bare  inoSet // made here, still open, and without any xattr
 	held  holders
 
-	grants grants
-	doubts cache.Doubts
+	grants   grants
+	listings listings
+	doubts   cache.Doubts
 
 	// settle returns when what the kernel was told to forget until now is
 	// forgotten. Set before the first request.
@@ -40,8 +41,9 @@ type server struct {
 
 func newServer(c Config) *server {
 	s := &server{RawFileSystem: raw.NewDefaultRawFileSystem(), Config: c.fill(), settle: func() {}, outdated: func(posix.Ino) {}}
-	s.grants.now = time.Now
+	s.grants.now, s.listings.now = time.Now, time.Now
 	s.grants.period = max(s.Options.AttrTimeout, s.Options.EntryTimeout, s.Options.NegativeTimeout)
+	s.listings.period = min(s.Options.AttrTimeout, s.Options.EntryTimeout)
 	return s
 }
 
@@ -71,6 +73,7 @@ func (s *server) named(op string, h *raw.InHeader, cancel <-chan struct{}, name 
 func (s *server) Forget(node, _ uint64) {
 	s.setid.remove(posix.Ino(node))
 	s.bare.remove(posix.Ino(node))
+	s.listings.forget(posix.Ino(node))
 }
 
 // OnUnmount closes what the kernel left open, as it does when the connection

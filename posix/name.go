@@ -2,7 +2,7 @@ package posix
 
 import "strings"
 
-// The limits of limits.h that wardfs keeps, in bytes.
+// The limits of limits.h that wardfs keeps, in bytes, and its own.
 const (
 	NameMax     = 255
 	PathMax     = 4096      // of a symbolic link's target, with its terminating zero
@@ -11,6 +11,7 @@ const (
 	XattrName   = 255       // as XATTR_NAME_MAX
 	XattrList   = 64 << 10  // all names of an inode, as XATTR_LIST_MAX
 	FileSizeMax = 1<<63 - 1 // as off_t
+	ReaddirMax  = 4096      // entries that one answer brings
 )
 
 // CheckName answers EINVAL for an empty name and one with a slash or a zero

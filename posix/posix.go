@@ -310,7 +310,8 @@ type Namespace interface {
 	Rename(ctx context.Context, from Ino, name string, to Ino, newName string, flags RenameFlags) error
 	// Readdir answers entries of dir from the cookie on, "." and ".."
 	// included, at most max of them; none at the end. With plus, whole
-	// attributes. An entry that is there throughout is seen exactly once.
+	// attributes. An entry that is there throughout is seen exactly once. At
+	// most ReaddirMax are answered at once; fewer than both are the last.
 	// h is an open handle of dir: that it was opened for reading is the right.
 	// With 0, no handle, r on dir is asked for. EBADF.
 	Readdir(ctx context.Context, dir Ino, h Handle, from Cookie, max int, plus bool) ([]Dirent, error)

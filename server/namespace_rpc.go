@@ -12,9 +12,6 @@ import (
 	"github.com/wardfs/wardfs/server/namespace"
 )
 
-// maxEntries bounds one answer of Readdir, so that it fits a message.
-const maxEntries = 4096
-
 // opName is the label of a call in errors and metrics: "lookup".
 func opName(c *proto.Call) string {
 	_, op, ok := strings.Cut(fmt.Sprintf("%T", c.GetOp()), "Call_")
@@ -112,7 +109,7 @@ func (t *talk) dispatch(ctx context.Context, ns namespace.View, c *proto.Call, r
 		return ns.Rename(ctx, posix.Ino(m.From), string(m.Name), posix.Ino(m.To), string(m.NewName), posix.RenameFlags(m.Flags))
 	case *proto.Call_Readdir:
 		m := op.Readdir
-		entries, err := ns.Readdir(ctx, posix.Ino(m.Dir), posix.Handle(m.Handle), posix.Cookie(m.Cookie), int(min(m.Max, maxEntries)), m.Plus)
+		entries, err := ns.Readdir(ctx, posix.Ino(m.Dir), posix.Handle(m.Handle), posix.Cookie(m.Cookie), int(min(m.Max, posix.ReaddirMax)), m.Plus)
 		r.Entries = proto.ToDirents(entries)
 		return err
 	case *proto.Call_Getxattr:
