@@ -13,6 +13,7 @@ import (
 	"github.com/wardfs/wardfs/proto/lane"
 	"github.com/wardfs/wardfs/server/capability"
 	"github.com/wardfs/wardfs/server/chunk"
+	"github.com/wardfs/wardfs/server/session"
 )
 
 // blockCall is one call on a lane.
@@ -100,31 +101,52 @@ func (s *Server) perform(ctx context.Context, call *blockCall) error {
 	return s.c.Blocks.Sync(ctx)
 }
 
+// Why a capability is refused; the labels of a metric.
+const (
+	whyForged  = "forged"  // of no key in force, of another kind or version, or damaged
+	whyExpired = "expired" // too old
+	whyEnded   = "ended"   // its session has ended, or lost its right
+	whyRights  = "rights"  // to read, where it is shown for a write
+	whyFile    = "file"    // another file's
+)
+
 // right checks the call's capability and that it is one for its file. It answers
 // whose session the capability is of.
 func (s *Server) right(op string, h *proto.BlockHeader, want posix.OpenFlags) (id posix.BlockID, by uint64, err error) {
-	g, err := s.ring.Open(capability.Capability, h.GetCapability(), s.c.Now())
-	if err != nil {
-		return posix.BlockID{}, 0, posix.E(op, posix.EACCES, err)
+	g, id, why, err := s.weigh(h, want)
+	if why != "" {
+		s.metrics.refused.WithLabelValues(why).Inc()
+		err = posix.E(op, posix.EACCES, err)
+	} else if err != nil {
+		err = posix.E(op, posix.EINVAL, err)
 	}
-	if s.expelled.has(g.Session) {
-		return posix.BlockID{}, 0, posix.E(op, posix.EACCES, errors.New("the session of the capability lost its right"))
-	}
-	if g.Rights&want == 0 {
-		return posix.BlockID{}, 0, posix.E(op, posix.EACCES, errors.New("the capability is not for that"))
-	}
-	if h.GetOp() == proto.BlockHeader_SYNC {
-		return posix.BlockID{}, 0, nil
+	return id, g.Session, err
+}
+
+func (s *Server) weigh(h *proto.BlockHeader, want posix.OpenFlags) (g capability.Grant, id posix.BlockID, why string, err error) {
+	g, err = s.keys.ring().Open(capability.Capability, h.GetCapability(), s.c.Now())
+	switch {
+	case errors.Is(err, capability.ErrExpired):
+		return g, id, whyExpired, err
+	case err != nil:
+		return g, id, whyForged, err
+	case s.expelled.has(g.Session), !s.sessions.Known(session.ID(g.Session)):
+		// The registry is durable: what ended before a restart stays ended.
+		return g, id, whyEnded, errors.New("the session of the capability has ended, or lost its right")
+	case g.Rights&want == 0:
+		return g, id, whyRights, errors.New("the capability is not for that")
+	case h.GetOp() == proto.BlockHeader_SYNC:
+		return g, id, "", nil
 	}
 	id, errno := h.BlockID()
 	if errno != 0 {
-		return id, 0, posix.E(op, errno, errors.New("not a slice"))
+		return g, id, "", errors.New("not a slice")
 	}
 	// What is put is the file's own; what is read may be shared.
 	if id.File != g.File && (h.GetOp() != proto.BlockHeader_GET || !g.Reads(id.File)) {
-		return id, 0, posix.E(op, posix.EACCES, fmt.Errorf("the capability is for file %d, not %d", g.File, id.File))
+		return g, id, whyFile, fmt.Errorf("the capability is for file %d, not %d", g.File, id.File)
 	}
-	return id, g.Session, nil
+	return g, id, "", nil
 }
 
 // blockError gives a store's error its errno; damage is logged here, once.

@@ -15,6 +15,7 @@ type metrics struct {
 	bytes   *prometheus.CounterVec
 	cleaned *prometheus.CounterVec
 	limited *prometheus.CounterVec
+	refused *prometheus.CounterVec
 }
 
 // Buckets are the bounds of every latency histogram of wardfs, in seconds:
@@ -38,11 +39,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		cleaned: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wardfs_server_collected_total", Help: "What was collected because nobody named it, and small blocks that were moved to the chunk store.",
 		}, []string{"what"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "wardfs_server_capabilities_refused_total", Help: "Capabilities that opened nothing: forged, expired, of a session that has ended, without the right, or another file's.",
+		}, []string{"why"}),
 		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "wardfs_server_limited_total", Help: "What was refused because a principal or a session has as much as it may.",
 		}, []string{"limit"}),
 	}
-	r.MustRegister(m.calls, m.failed, m.blocks, m.bytes, m.cleaned, m.limited)
+	r.MustRegister(m.refused, m.calls, m.failed, m.blocks, m.bytes, m.cleaned, m.limited)
 	return m
 }
 

@@ -199,7 +199,7 @@ func (t *talk) opened(ctx context.Context, ns namespace.View, r *proto.Reply, o 
 		Handle: posix.Handle(handle), Rights: posix.OpenFlags(flags), UID: ns.UID(),
 	}
 	g.Kind = capability.Ticket
-	ticket := t.s.ring.Seal(g)
+	ticket := t.s.tickets.Seal(g)
 	if o.Attr.Mode.IsReg() && o.Attr.Size > 0 { // an empty file has none
 		// Asked after the layout was read, so that it covers what that names,
 		// unless the file was cut since: then EACCES makes the client ask anew.
@@ -208,7 +208,7 @@ func (t *talk) opened(ctx context.Context, ns namespace.View, r *proto.Reply, o 
 		}
 	}
 	g.Kind, g.Expires = capability.Capability, t.proven.cap(t.s.c.Now().Add(t.s.c.CapabilityLife))
-	o.Capability = t.s.ring.Seal(g)
+	o.Capability = t.s.keys.ring().Seal(g)
 	r.Opened = proto.ToOpened(o)
 	r.Opened.Ticket = ticket
 	return nil
@@ -217,7 +217,7 @@ func (t *talk) opened(ctx context.Context, ns namespace.View, r *proto.Reply, o 
 // reclaim opens a handle again for a session that had it before a restart: the
 // mode may have changed since, so the ticket is asked and not the inode.
 func (t *talk) reclaim(ctx context.Context, ticket []byte) error {
-	g, err := t.s.ring.Open(capability.Ticket, ticket, t.s.c.Now())
+	g, err := t.s.tickets.Open(capability.Ticket, ticket, t.s.c.Now())
 	if err != nil || g.Session != uint64(t.sess.ID) {
 		return posix.E("reclaim", posix.EACCES, errors.Join(err, errors.New("not a ticket of this session")))
 	}

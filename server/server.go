@@ -76,6 +76,9 @@ type Config struct {
 	Grace time.Duration
 	// CapabilityLife is how long a capability opens blocks; default 1 h.
 	CapabilityLife time.Duration
+	// CapabilityKeyLife is how long a key signs them; default 24 h, at least four
+	// times CapabilityLife. It is accepted for a quarter of that more.
+	CapabilityKeyLife time.Duration
 	// SweepAge is how old a block must be before it is taken for one that no
 	// commit will ever name; default 1 h. Clients commit within half of it.
 	SweepAge time.Duration
@@ -110,6 +113,7 @@ func (c *Config) defaults() {
 	set(&c.SessionTimeout, 60*time.Second)
 	set(&c.Grace, c.SessionTimeout)
 	set(&c.CapabilityLife, time.Hour)
+	set(&c.CapabilityKeyLife, 24*time.Hour)
 	set(&c.SweepAge, time.Hour)
 	set(&c.LaneTimeout, helloTimeout)
 	c.Limits.defaults()
@@ -136,7 +140,8 @@ type Server struct {
 	blocks   blocks     // to read; changes go to c.Blocks
 	audit    *audit.Log // nil: none
 	sessions *session.Registry
-	ring     capability.Ring
+	tickets  capability.Ring // signs tickets
+	keys     keyring         // sign capabilities
 	metrics  *metrics
 	grpc     *grpc.Server
 	boot     uint64 // another one at each start
@@ -194,7 +199,11 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err = s.nameRoot(ctx); err != nil {
 		return nil, err
 	}
-	if s.ring, err = loadRing(ctx, c.Engine, c.Rand); err != nil {
+	if s.tickets, err = loadTicketKey(ctx, c.Engine, c.Rand); err != nil {
+		return nil, err
+	}
+	s.keys = keyring{engine: c.Engine, rand: c.Rand, life: c.CapabilityKeyLife}
+	if _, err = s.keys.turn(ctx, c.Now()); err != nil {
 		return nil, err
 	}
 	s.sessions, err = session.Open(ctx, session.Config{
@@ -222,6 +231,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	work, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.working.Go(func() { s.collect(work) })
+	s.working.Go(func() { s.rotate(work) })
 	return s, nil
 }
 

@@ -153,7 +153,8 @@ func (b *backend) serverConfig() (server.Config, error) {
 		Judge: func(st tls.ConnectionState) error { return b.certs.Judge(st, false) },
 		Auth: server.Auth{Mechanisms: c.Auth.Mechanisms, Verifiers: checks, SimpleAnywhere: c.Auth.SimpleAnywhere,
 			Superuser: b.super, Supergroup: c.Auth.Supergroup, Groups: source, Recheck: b.recheck()},
-		Rules:     c.Rules(b.super),
+		Rules:          c.Rules(b.super),
+		CapabilityLife: c.Capability.Lifetime, CapabilityKeyLife: c.Capability.KeyLifetime,
 		KeepAlive: c.Session.KeepAlive, SessionTimeout: c.Session.Timeout, Grace: c.Session.Grace,
 		SweepAge: c.Chunk.SweepAge, Release: version, Log: b.log, Registry: b.registry,
 	}

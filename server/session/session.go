@@ -292,6 +292,14 @@ func overtaken(rd engine.Reader, id ID, epoch uint64) (bool, error) {
 	return rec.Epoch > epoch, nil
 }
 
+// Known reports whether there is such a session and it is not ending, away or not.
+func (r *Registry) Known(id ID) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s, ok := r.sessions[id]
+	return ok && !s.ending
+}
+
 // Current reports whether epoch is the one in force.
 func (s *Session) Current(epoch uint64) bool {
 	s.reg.mu.Lock()

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/wardfs/wardfs/client"
 	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/certs"
@@ -43,6 +45,8 @@ type house struct {
 	// laneTimeout is the server's; 0 is its default.
 	laneTimeout time.Duration
 	limits      server.Limits
+
+	registry *prometheus.Registry // nil: metrics are not exported
 
 	srv   *server.Server
 	proxy *proxy
@@ -82,12 +86,17 @@ func must(t testing.TB, err error) {
 func (h *house) start() {
 	h.t.Helper()
 	var err error
+	var registry prometheus.Registerer
+	if h.registry != nil {
+		h.registry = prometheus.NewRegistry()
+		registry = h.registry
+	}
 	h.srv, err = server.New(context.Background(), server.Config{
 		Engine: h.engine, Blocks: h.blocks, TLS: h.certs.Server(), Auth: h.auth,
 		Judge: func(st tls.ConnectionState) error { return h.certs.Judge(st, false) },
 		Rules: h.rules,
 		// What lost its last name is gone at once: what lingers would hide that it is.
-		SessionTimeout: 20 * time.Second, Linger: -1, LaneTimeout: h.laneTimeout, Now: h.now, Audit: h.audit, Limits: h.limits, Log: slog.New(slog.DiscardHandler),
+		SessionTimeout: 20 * time.Second, Linger: -1, LaneTimeout: h.laneTimeout, Now: h.now, Audit: h.audit, Limits: h.limits, Registry: registry, Log: slog.New(slog.DiscardHandler),
 	})
 	must(h.t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -145,8 +145,12 @@ func (c *Config) checkGroups() error {
 }
 
 func (c *Config) checkSession() error {
-	s := &c.Session
+	s, right := &c.Session, &c.Capability
 	switch {
+	case right.Lifetime < time.Second:
+		return c.wrong("capability.lifetime", "write as 1h", "capability.lifetime (%v) is less than a second", right.Lifetime)
+	case right.KeyLifetime < 4*right.Lifetime:
+		return c.wrong("capability.key_lifetime", "write 24h, or a shorter capability.lifetime", "capability.key_lifetime (%v) is less than four times capability.lifetime (%v): what an old key signed would be refused while it is good", right.KeyLifetime, right.Lifetime)
 	case s.KeepAlive <= 0:
 		return c.wrong("session.keepalive", "write as 10s", "session.keepalive must be more than nothing")
 	case s.Timeout < 2*s.KeepAlive:

@@ -108,6 +108,11 @@ type Config struct {
 		SweepAge    time.Duration `key:"sweep_age" default:"1h" doc:"How old a block that no file names must be before it is removed."`
 	} `key:"chunk"`
 
+	Capability struct {
+		Lifetime    time.Duration `key:"lifetime" default:"1h" doc:"For how long a mount that has opened a file may ask for its blocks before it must open it again, which it does by itself."`
+		KeyLifetime time.Duration `key:"key_lifetime" default:"24h" doc:"For how long a key signs that right. It is accepted for a quarter of this more."`
+	} `key:"capability"`
+
 	Audit struct {
 		Enabled    bool          `key:"enabled" default:"true" doc:"Write down who did what: docs/audit.md."`
 		File       string        `key:"file" doc:"The file that is written. Empty: DIR/audit.log. A disk of its own keeps a full one from being everybody's."`

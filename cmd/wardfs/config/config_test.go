@@ -150,6 +150,8 @@ func TestWrongFiles(t *testing.T) {
 		"x509, not asked":    {tlsOK + "auth: {mechanisms: X509}\ntls2: 1\n", "f.yaml:5: unknown key", ""},
 		"x509 off":           {"tls: {cert: x, key: y, ca: z, client_auth: none}\nauth: {mechanisms: X509}\n", "f.yaml:1: auth.mechanisms has X509, but tls.client_auth is none", ""},
 		"simple everywhere":  {tlsOK + "listen: 0.0.0.0:7470\n", "f.yaml:4: SIMPLE believes every name", "simple_anywhere"},
+		"capability":         {tlsOK + "capability: {lifetime: 0s}\n", "f.yaml:4: capability.lifetime (0s)", ""},
+		"capability key":     {tlsOK + "capability: {key_lifetime: 2h}\n", "f.yaml:4: capability.key_lifetime (2h0m0s) is less than four times", ""},
 		"keepalive":          {tlsOK + "session: {keepalive: 0s}\n", "f.yaml:4: session.keepalive must be", ""},
 		"timeout":            {tlsOK + "session: {timeout: 15s}\n", "f.yaml:4: session.timeout (15s) is less", ""},
 		"no mechanism":       {tlsOK + "auth: {mechanisms: []}\n", "f.yaml:4: auth.mechanisms is empty", ""},
