@@ -15,6 +15,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/wardfs/wardfs/client/blocks"
 	"github.com/wardfs/wardfs/client/cache"
+	"github.com/wardfs/wardfs/client/callers"
 	"github.com/wardfs/wardfs/client/file"
 	"github.com/wardfs/wardfs/client/remote"
 	"github.com/wardfs/wardfs/client/session"
@@ -51,7 +53,10 @@ type Config struct {
 	Trusted   bool   // state the caller of each call; the server must agree
 	// Impersonate is the user for whom the mount acts; the server must agree.
 	Impersonate string
-	Path        string // the server's directory that is the root here; default /
+	// Callers, if not nil, gives each local user a session of its own; what is
+	// above is then of the mount's own session, if it has one.
+	Callers *Callers
+	Path    string // the server's directory that is the root here; default /
 
 	Name    string // for people: host and mount point
 	Release string // for people: the version
@@ -71,7 +76,9 @@ type Config struct {
 // Mount is a session with what stands on it. It is safe for concurrent use.
 type Mount struct {
 	c       Config
-	session *session.Session
+	session *session.Session // the mount's own; nil if there are only its callers'
+	callers *callers.Table   // nil: all callers act in the mount's own
+	secret  []byte           // what its sessions have in common; nil if there is but one
 	blocks  *blocks.Client
 	files   *file.Files
 
@@ -81,8 +88,11 @@ type Mount struct {
 	closed  error
 
 	mu     sync.Mutex
-	conns  map[string]*grpc.ClientConn // by server
+	conns  map[string]*grpc.ClientConn // of sessions, by whose it is and server
 	recall func([]posix.Change, bool)
+	last   *session.Session // that was opened for a caller
+
+	opened atomic.Uint64 // tells the connections of a user's session from those of its next
 }
 
 // Connect opens a session with the first server that answers. Its error names
@@ -94,38 +104,66 @@ func Connect(ctx context.Context, c Config) (*Mount, error) {
 	if len(c.Servers) == 0 || c.TLS == nil {
 		return nil, errors.New("client: a server and a TLS configuration are needed")
 	}
-	prover, err := c.prover()
-	if err != nil {
-		return nil, err
-	}
 	m := &Mount{c: c, conns: map[string]*grpc.ClientConn{}}
 	if c.Age >= 0 {
 		m.cache = cache.New(cache.Config{Age: c.Age})
 	}
-	m.session, err = session.Open(ctx, session.Config{
-		Dial: func(_ context.Context, attempt int) (*grpc.ClientConn, string, error) {
-			server := c.Servers[attempt%len(c.Servers)]
-			conn, err := m.conn(server)
-			return conn, server, err
-		},
-		Explain: m.explain, Servers: len(c.Servers), Prover: prover, Trusted: c.Trusted,
-		Impersonate: c.Impersonate, Path: c.Path, Client: c.Name, Release: c.Release,
-		Soft: c.Soft, Timeout: c.Timeout, Recall: m.recalled, Down: m.down, Lost: m.lost, Log: c.Log,
-	})
-	if err != nil {
+	if err := m.attach(ctx); err != nil {
 		m.hangUp()
 		return nil, err
 	}
 	m.blocks = blocks.New(blocks.Config{
 		Dial: func(ctx context.Context) (*lane.Conn, error) {
-			return lane.Dial(ctx, m.session.State().Server, c.TLS(), &m.trust)
+			return lane.Dial(ctx, m.server(), c.TLS(), &m.trust)
 		},
 		Soft: c.Soft, Timeout: c.Timeout,
 	})
 	m.mu.Lock()
-	m.files = file.New(file.Config{Blocks: m.blocks, Memory: c.Memory, Inline: m.session.Inline, Log: c.Log, Moved: m.moved})
+	m.files = file.New(file.Config{Blocks: m.blocks, Memory: c.Memory, Inline: m.inline, Log: c.Log, Moved: m.moved})
 	m.mu.Unlock()
 	return m, nil
+}
+
+// attach opens the mount's own session, if it has one, and the table of its
+// callers'.
+func (m *Mount) attach(ctx context.Context) error {
+	c := &m.c
+	if c.Callers != nil {
+		if err := m.openTable(ctx); err != nil || !c.Callers.Own {
+			return err
+		}
+	}
+	prover, err := c.prover()
+	if err != nil {
+		return err
+	}
+	m.session, err = m.open(ctx, "session", c.Impersonate, prover, c.Log)
+	return err
+}
+
+// open opens a session over connections of its own.
+func (m *Mount) open(ctx context.Context, whose, impersonate string, p identity.Prover, log *slog.Logger) (*session.Session, error) {
+	c := &m.c
+	size := large
+	if m.callers != nil {
+		size = small
+	}
+	sc := session.Config{
+		Dial: func(_ context.Context, attempt int) (*grpc.ClientConn, string, error) {
+			server := c.Servers[attempt%len(c.Servers)]
+			conn, err := m.conn(whose, server, size)
+			return conn, server, err
+		},
+		Explain: m.explain, Servers: len(c.Servers), Prover: p, Trusted: c.Trusted,
+		Impersonate: impersonate, Path: c.Path, Client: c.Name, Release: c.Release, Mount: m.secret,
+		Soft: c.Soft, Timeout: c.Timeout, Recall: m.recalled, Down: m.down, Lost: m.lost, Log: log,
+	}
+	if m.callers != nil {
+		// Not by Down alone: what others of this mount have learned meanwhile is
+		// not told in this session, and its locks shall see it.
+		sc.Up = m.down
+	}
+	return session.Open(ctx, sc)
 }
 
 func (c Config) prover() (identity.Prover, error) {
@@ -144,11 +182,21 @@ func (c Config) prover() (identity.Prover, error) {
 	return nil, fmt.Errorf("client: mechanism %q is not known; there are %s and %s", c.Mechanism, identity.Simple, identity.X509)
 }
 
-// conn is the session's connection to a server; gRPC keeps it up.
-func (m *Mount) conn(server string) (*grpc.ClientConn, error) {
+// buffers are the bytes that one connection takes at most on its way in, and
+// keeps at both ends.
+type buffers struct{ window, each int }
+
+var (
+	large = buffers{4 << 20, 256 << 10}
+	small = buffers{256 << 10, 16 << 10} // where there may be thousands
+)
+
+// conn is the connection of one session to a server; gRPC keeps it up.
+func (m *Mount) conn(whose, server string, size buffers) (*grpc.ClientConn, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if c, ok := m.conns[server]; ok {
+	key := whose + " " + server
+	if c, ok := m.conns[key]; ok {
 		c.ResetConnectBackoff() // whoever asks has waited
 		return c, nil
 	}
@@ -156,8 +204,8 @@ func (m *Mount) conn(server string) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(following{credentials.NewTLS(m.c.TLS()), m.c.TLS, &m.trust}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec()),
 			grpc.MaxCallRecvMsgSize(proto.MaxMessage), grpc.MaxCallSendMsgSize(proto.MaxMessage)),
-		grpc.WithInitialWindowSize(4<<20), grpc.WithInitialConnWindowSize(8<<20),
-		grpc.WithWriteBufferSize(256<<10), grpc.WithReadBufferSize(256<<10),
+		grpc.WithInitialWindowSize(int32(size.window)), grpc.WithInitialConnWindowSize(int32(2*size.window)),
+		grpc.WithWriteBufferSize(size.each), grpc.WithReadBufferSize(size.each),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
@@ -167,7 +215,7 @@ func (m *Mount) conn(server string) (*grpc.ClientConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.conns[server] = c
+	m.conns[key] = c
 	return c, nil
 }
 
@@ -226,26 +274,26 @@ func (m *Mount) explain(ctx context.Context, err error, server string) error {
 
 // As is the namespace as that caller sees it; a mount that is not trusted acts
 // as its principal for every caller.
-func (m *Mount) As(c posix.Cred) posix.Namespace { return m.cache.Over(remote.As(m.session, c)) }
+func (m *Mount) As(c posix.Cred) posix.Namespace { return m.cache.Over(remote.As(m.of(c.UID), c)) }
 
 // Table is the server's table of names.
-func (m *Mount) Table() idmap.Table { return remote.Table{S: m.session} }
+func (m *Mount) Table() idmap.Table { return remote.Table{S: m.self()} }
 
 // Whoami answers as whom the mount acts; false if it states each caller.
 func (m *Mount) Whoami(ctx context.Context) (posix.Cred, bool, error) {
-	return remote.Whoami(ctx, m.session)
+	return remote.Whoami(ctx, m.self())
 }
 
 // Quotas are the server's, for a caller who is a superuser.
-func (m *Mount) Quotas(c posix.Cred) remote.Quotas { return remote.QuotasAs(m.session, c) }
+func (m *Mount) Quotas(c posix.Cred) remote.Quotas { return remote.QuotasAs(m.of(c.UID), c) }
 
 // Sessions answers all sessions of the server, and Evict ends one; both are
 // EPERM for whoever is no superuser.
 func (m *Mount) Sessions(ctx context.Context) ([]remote.Session, error) {
-	return remote.Sessions(ctx, m.session)
+	return remote.Sessions(ctx, m.self())
 }
 
-func (m *Mount) Evict(ctx context.Context, id uint64) error { return remote.Evict(ctx, m.session, id) }
+func (m *Mount) Evict(ctx context.Context, id uint64) error { return remote.Evict(ctx, m.self(), id) }
 
 // Files is the bytes of the mount's files.
 func (m *Mount) Files() *file.Files { return m.files }
@@ -292,13 +340,16 @@ func (m *Mount) moved(ino posix.Ino) {
 	}
 }
 
-// lost is called when every open file has gone stale.
-func (m *Mount) lost() {
+// lost is called when every open file of a session has gone stale.
+func (m *Mount) lost(life *posix.Life) {
 	m.mu.Lock()
 	files := m.files
 	m.mu.Unlock()
+	if m.callers == nil {
+		life = nil // all that is open
+	}
 	if files != nil {
-		files.Lost()
+		files.Lost(life)
 	}
 	m.recalled(nil, true)
 }
@@ -309,11 +360,20 @@ type Status struct {
 	Files   file.Stats    `json:"files"`
 	Cache   cache.Stats   `json:"cache"`
 	Unsaved uint64        `json:"unsaved_bytes"` // written and not committed
+	Reached bool          `json:"reached"`       // some session has a server
+	// Callers are the local users' sessions, where each has one.
+	Callers *CallersStatus `json:"callers,omitempty"`
 }
 
 // Status answers how the mount stands.
 func (m *Mount) Status() Status {
-	s := Status{Session: m.session.State(), Files: m.files.Stats()}
+	s := Status{Files: m.files.Stats(), Reached: m.Connected()}
+	if m.session != nil {
+		s.Session = m.session.State()
+	}
+	if m.callers != nil {
+		s.Callers = m.callersStatus()
+	}
 	if m.cache != nil {
 		s.Cache = m.cache.Stats()
 	}
@@ -329,7 +389,13 @@ func (m *Mount) Close(ctx context.Context) error {
 	m.closing.Do(func() {
 		err := m.files.Shutdown(ctx)
 		m.blocks.Close()
-		m.closed = errors.Join(err, m.session.Close())
+		if m.callers != nil {
+			m.callers.Close()
+		}
+		if m.session != nil {
+			err = errors.Join(err, m.session.Close())
+		}
+		m.closed = err
 		m.hangUp()
 	})
 	return m.closed

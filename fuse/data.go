@@ -155,7 +155,7 @@ func (s *server) write(ctx context.Context, f *openFile, in *raw.WriteIn, data [
 func (s *server) stranger(ctx context.Context, f *openFile, in *raw.WriteIn) error {
 	set := posix.SetAttr{Set: posix.SetKillPriv, Handle: f.ID()}
 	return s.as(s.caller(in.Uid, in.Gid, in.Pid), true, func(ns posix.Namespace) error {
-		a, err := s.over(ns).Setattr(ctx, f.Ino(), set)
+		a, err := s.over(s.through(f, ns)).Setattr(ctx, f.Ino(), set)
 		if err == nil {
 			s.see(a)
 		}
@@ -175,8 +175,9 @@ func (s *server) Flush(cancel <-chan struct{}, in *raw.FlushIn) raw.Status {
 			return err
 		}
 		err = f.Flush(ctx)
-		if h := (holder{f.Ino(), in.LockOwner, posix.LockPosix}); s.held.take(h) { // close(2) gives up its locks
-			s.unlock(context.WithoutCancel(ctx), h)
+		h := holder{f.Ino(), in.LockOwner, posix.LockPosix}
+		if locked := s.held.take(h); locked != nil { // close(2) gives up its locks
+			s.unlock(context.WithoutCancel(ctx), h, locked)
 		}
 		return err
 	})
@@ -206,8 +207,8 @@ func (s *server) Release(_ <-chan struct{}, in *raw.ReleaseIn) {
 		}
 		s.bare.remove(f.Ino())
 		// Those of flock(2), and of F_OFD_SETLK, whose owner no close names.
-		for _, h := range s.held.takeOf(in.Fh) {
-			s.unlock(ctx, h)
+		for h, locked := range s.held.takeOf(in.Fh) {
+			s.unlock(ctx, h, locked)
 		}
 		return f.Close(ctx)
 	})

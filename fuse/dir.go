@@ -29,6 +29,7 @@ type openDir struct {
 
 	mu     sync.Mutex
 	caller *caller
+	ns     posix.Namespace // the opener's, in whose session it is open
 	// batch are names fetched ahead, the first of them following the cookie
 	// from. Attributes are not kept: they would be older than the request
 	// that answers them, and the kernel would believe them.
@@ -59,6 +60,7 @@ func (s *server) OpenDir(cancel <-chan struct{}, in *raw.OpenIn, out *raw.OpenOu
 			if err == nil {
 				out.OpenFlags |= s.listings.open(d.ino, fh, o.Attr.Change)
 			}
+			d.ns = ns
 			return err
 		})
 		if err != nil {
@@ -77,7 +79,7 @@ func (s *server) ReleaseDir(in *raw.ReleaseIn) {
 			return posix.E("releasedir", posix.EBADF, nil)
 		}
 		s.listings.release(d.ino, in.Fh)
-		return posix.CloseSoon(ctx, s.As(d.caller.cred), d.handle)
+		return posix.CloseSoon(ctx, d.ns, d.handle)
 	})
 }
 
@@ -195,10 +197,11 @@ func (d *openDir) ended(from posix.Cookie) bool {
 
 func (d *openDir) fetch(ctx context.Context, s *server, from posix.Cookie, n int, plus bool) (entries []posix.Dirent, err error) {
 	n = min(n, posix.ReaddirMax)
-	err = s.as(d.caller, false, func(ns posix.Namespace) (err error) {
-		entries, err = s.over(ns).Readdir(ctx, d.ino, d.handle, from, n, plus)
-		return err
-	})
+	entries, err = s.over(d.ns).Readdir(ctx, d.ino, d.handle, from, n, plus)
+	if err != nil && refused(err) && d.caller.widen() {
+		d.ns = s.As(d.caller.cred)
+		entries, err = s.over(d.ns).Readdir(ctx, d.ino, d.handle, from, n, plus)
+	}
 	if err == nil && len(entries) > 0 && len(entries) < n {
 		d.end = entries[len(entries)-1].Next
 	}

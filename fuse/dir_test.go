@@ -85,7 +85,7 @@ func (l *lister) Readdir(_ context.Context, _ posix.Ino, _ posix.Handle, from po
 func TestDirBatches(t *testing.T) {
 	l := &lister{n: dirBatch + 10}
 	s := newServer(Config{As: func(posix.Cred) posix.Namespace { return l }, Files: testFiles(t)})
-	d := &openDir{ino: 1, caller: s.caller(0, 0, 0)}
+	d := &openDir{ino: 1, caller: s.caller(0, 0, 0), ns: l}
 	for _, c := range []struct {
 		from  posix.Cookie
 		first string

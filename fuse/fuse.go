@@ -47,6 +47,11 @@ type Config struct {
 	// function answers is final.
 	Identity Identity
 
+	// PerCaller says that As answers a session of its own for each user: what
+	// was opened is known in its opener's session alone, and what others do with
+	// it goes there.
+	PerCaller bool
+
 	// Log gets one line for each request that failed for a reason of ours,
 	// and for each panic. Nil discards.
 	Log *slog.Logger

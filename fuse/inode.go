@@ -57,6 +57,7 @@ func (s *server) SetAttr(cancel <-chan struct{}, in *raw.SetAttrIn, out *raw.Att
 				return err
 			}
 			set.Handle = f.ID()
+			ns = s.through(f, ns)
 		}
 		q := s.question()
 		a, err := s.over(ns).Setattr(ctx, posix.Ino(in.NodeId), set)

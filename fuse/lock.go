@@ -26,36 +26,48 @@ type holder struct {
 // only for them. The zero value is ready; it is safe for concurrent use.
 type holders struct {
 	mu  sync.Mutex
-	set map[holder]uint64 // the handle that locked first
+	set map[holder]lockedIn
 }
 
-func (l *holders) add(h holder, fh uint64) {
+// lockedIn is where the server has them.
+type lockedIn struct {
+	fh uint64 // the handle that locked first
+	// in has the locks that each session knows of the holder, by handle: a
+	// process that has changed its user may have locked in two.
+	in map[uint64]posix.Locks
+}
+
+func (l *holders) add(h holder, fh uint64, in posix.Locks) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.set == nil {
-		l.set = map[holder]uint64{}
+		l.set = map[holder]lockedIn{}
 	}
-	if _, ok := l.set[h]; !ok {
-		l.set[h] = fh
+	x, ok := l.set[h]
+	if !ok {
+		x = lockedIn{fh, map[uint64]posix.Locks{}}
+		l.set[h] = x
 	}
+	x.in[fh] = in
 }
 
-// take forgets h and answers whether it was there.
-func (l *holders) take(h holder) bool {
+// take forgets h and answers where it has locks; nil is nowhere.
+func (l *holders) take(h holder) map[uint64]posix.Locks {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, ok := l.set[h]
+	x := l.set[h]
 	delete(l.set, h)
-	return ok
+	return x.in
 }
 
 // takeOf forgets and answers those that locked through a handle.
-func (l *holders) takeOf(fh uint64) (all []holder) {
+func (l *holders) takeOf(fh uint64) map[holder]map[uint64]posix.Locks {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for h, by := range l.set {
-		if by == fh {
-			all = append(all, h)
+	all := map[holder]map[uint64]posix.Locks{}
+	for h, x := range l.set {
+		if x.fh == fh {
+			all[h] = x.in
 			delete(l.set, h)
 		}
 	}
@@ -87,7 +99,7 @@ func (s *server) onLocks(op string, cancel <-chan struct{}, in *raw.LkIn, f func
 		if err != nil {
 			return err
 		}
-		locks, ok := s.As(s.caller(in.Uid, in.Gid, in.Pid).cred).(posix.Locks)
+		locks, ok := s.through(x, s.As(s.caller(in.Uid, in.Gid, in.Pid).cred)).(posix.Locks)
 		if !ok {
 			return posix.E(op, posix.ENOLCK, nil)
 		}
@@ -135,7 +147,7 @@ func (s *server) setLock(op string, cancel <-chan struct{}, in *raw.LkIn, wait b
 			}
 			return locks.Setlk(ctx, x.Ino(), l, wait)
 		}
-		s.held.add(holder{x.Ino(), l.Owner, l.Kind}, in.Fh)
+		s.held.add(holder{x.Ino(), l.Owner, l.Kind}, in.Fh, locks)
 		if err := locks.Setlk(ctx, x.Ino(), l, wait); err != nil {
 			return err
 		}
@@ -146,12 +158,17 @@ func (s *server) setLock(op string, cancel <-chan struct{}, in *raw.LkIn, wait b
 
 // unlock gives up all that h has, when its file was closed. Nobody waits for
 // an answer and nobody could do anything about an error.
-func (s *server) unlock(ctx context.Context, h holder) {
-	locks, ok := s.As(posix.Cred{}).(posix.Locks)
-	if !ok {
-		return
+func (s *server) unlock(ctx context.Context, h holder, in map[uint64]posix.Locks) {
+	if !s.PerCaller { // one session knows all of them
+		locks, ok := s.As(posix.Cred{}).(posix.Locks)
+		if !ok {
+			return
+		}
+		in = map[uint64]posix.Locks{0: locks}
 	}
-	if err := locks.Unlock(ctx, h.ino, h.owner, h.kind); err != nil {
-		s.Log.Warn("locks of a closed file are not given up", "ino", h.ino, "err", err)
+	for _, locks := range in {
+		if err := locks.Unlock(ctx, h.ino, h.owner, h.kind); err != nil {
+			s.Log.Warn("locks of a closed file are not given up", "ino", h.ino, "err", err)
+		}
 	}
 }

@@ -22,8 +22,21 @@ func (s *server) Lookup(cancel <-chan struct{}, h *raw.InHeader, name string, ou
 			out.SetEntryTimeout(q.entryTimeout(posix.Ino(h.NodeId), name, t))
 			return nil
 		}
+		if err == nil {
+			err = s.reachable(ctx, ns, a)
+		}
 		return q.made(h.NodeId, name, out, a, err)
 	})
+}
+
+// reachable refuses a fifo or a socket to who may not use it, where nobody else
+// would: the kernel opens them without asking. Who may only read or only write
+// has no use of one that way.
+func (s *server) reachable(ctx context.Context, ns posix.Namespace, a posix.Attr) error {
+	if t := a.Mode.Type(); !s.PerCaller || t != posix.TypeFIFO && t != posix.TypeSock {
+		return nil
+	}
+	return ns.Access(ctx, a.Ino, posix.MayRead|posix.MayWrite)
 }
 
 // Mkdir and the others that follow carry the umask beside the mode, because

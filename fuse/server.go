@@ -52,6 +52,15 @@ func (s *server) String() string { return fsName }
 // over is ns with what this mount has written and not yet committed showing.
 func (s *server) over(ns posix.Namespace) posix.Namespace { return s.Files.Over(ns) }
 
+// through is the namespace for an operation by ns's caller that names an open
+// file: the opener's, where nobody else's knows it.
+func (s *server) through(f *openFile, ns posix.Namespace) posix.Namespace {
+	if s.PerCaller {
+		return f.Namespace()
+	}
+	return ns
+}
+
 // meta is ask for an operation on metadata.
 func (s *server) meta(op string, h *raw.InHeader, cancel <-chan struct{}, f func(context.Context, posix.Namespace) error) raw.Status {
 	return s.ask(op, h, cancel, false, func(ctx context.Context, ns posix.Namespace) error { return f(ctx, s.over(ns)) })

@@ -591,6 +591,7 @@ type Hello struct {
 	Release       string                 `protobuf:"bytes,8,opt,name=release,proto3" json:"release,omitempty"`          // for people: the client's version
 	Path          string                 `protobuf:"bytes,9,opt,name=path,proto3" json:"path,omitempty"`                // the directory that is to be inode 1; empty: /
 	Impersonate   string                 `protobuf:"bytes,10,opt,name=impersonate,proto3" json:"impersonate,omitempty"` // for whom to act; empty: for whom the proof is
+	Mount         []byte                 `protobuf:"bytes,11,opt,name=mount,proto3" json:"mount,omitempty"`             // the same in all sessions of one mount, and nobody else's: they share what they know; empty: the only one
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -693,6 +694,13 @@ func (x *Hello) GetImpersonate() string {
 		return x.Impersonate
 	}
 	return ""
+}
+
+func (x *Hello) GetMount() []byte {
+	if x != nil {
+		return x.Mount
+	}
+	return nil
 }
 
 type Welcome struct {
@@ -5016,7 +5024,7 @@ const file_ward_proto_rawDesc = "" +
 	"expires_ms\x18\x04 \x01(\x04R\texpiresMs\"7\n" +
 	"\x05Ended\x12\x14\n" +
 	"\x05errno\x18\x01 \x01(\rR\x05errno\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\x89\x02\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x9f\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tmechanism\x18\x02 \x01(\tR\tmechanism\x12\x14\n" +
@@ -5028,7 +5036,8 @@ const file_ward_proto_rawDesc = "" +
 	"\arelease\x18\b \x01(\tR\arelease\x12\x12\n" +
 	"\x04path\x18\t \x01(\tR\x04path\x12 \n" +
 	"\vimpersonate\x18\n" +
-	" \x01(\tR\vimpersonate\"\xe5\x03\n" +
+	" \x01(\tR\vimpersonate\x12\x14\n" +
+	"\x05mount\x18\v \x01(\fR\x05mount\"\xe5\x03\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x16\n" +

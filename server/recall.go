@@ -88,12 +88,19 @@ func (t *talk) sendRecalls() error {
 	return nil
 }
 
-// changed passes a change on to every mount but the one that made it.
+// changed passes a change on to every mount but the one that made it: in any of
+// its sessions, for these share what they know.
 func (s *Server) changed(c namespace.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	mount := ""
 	for t := range s.talks {
-		if namespace.SessionID(t.sess.ID) != c.By {
+		if namespace.SessionID(t.sess.ID) == c.By {
+			mount = t.mount
+		}
+	}
+	for t := range s.talks {
+		if namespace.SessionID(t.sess.ID) != c.By && (mount == "" || t.mount != mount) {
 			t.recalls.add(c)
 		}
 	}

@@ -46,6 +46,7 @@ type talk struct {
 	who      admitted
 	standing standing // of a session that states no callers
 	sess     *session.Session
+	mount    string // what the sessions of one mount have in common; a secret of theirs
 	epoch    uint64
 	acts     audit.Who            // for the audit log
 	gate     atomic.Pointer[gate] // nil lets every call through as it is
@@ -132,6 +133,7 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 		return nil, posix.E("hello", posix.EACCES, err)
 	}
 	t.who = who
+	t.mount = clip(string(h.GetMount()))
 	t.stands(who.cred)
 	root, err := t.s.resolve(t.st.Context(), who.path)
 	if err != nil {

@@ -40,6 +40,7 @@ func (h *Handle) Append(ctx context.Context, src []byte) (n int, off uint64, err
 	if err := h.i.refresh(ctx, h.ns); err != nil {
 		return 0, 0, h.as("write", err)
 	}
+	h.handover(ctx)
 	for n < len(src) {
 		step := min(len(src)-n, posix.BlockSize)
 		at, err := h.i.append(ctx, h, src[n:n+step])

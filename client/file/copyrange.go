@@ -37,6 +37,9 @@ func (f *Files) copyRange(ctx context.Context, ns posix.Namespace, from *Handle,
 	if from.flags&posix.OpenRead == 0 || !to.writes() {
 		return copied{}, posix.E("copyrange", posix.EBADF, nil)
 	}
+	if from.life != to.life { // the server knows each in its session alone; the kernel copies then
+		return copied{}, posix.E("copyrange", posix.EXDEV, nil)
+	}
 	for _, h := range []*Handle{from, to} {
 		if err := h.intact("copyrange"); err != nil {
 			return copied{}, err

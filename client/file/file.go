@@ -111,7 +111,7 @@ type Files struct {
 	rounds    gate // flushes under way
 	stats     counters
 	doubts    atomic.Uint64 // how often some file came into doubt
-	era       atomic.Uint64 // how often the session was lost
+	life      posix.Life    // of the session, where the mount has one
 
 	randMu sync.Mutex
 	rand   io.Reader

@@ -108,6 +108,7 @@ func (i *inode) run(r *round) {
 func (i *inode) turn(ctx context.Context, r *round) error {
 	err := i.f.rounds.lock(ctx)
 	if err == nil {
+		i.shunNone()
 		err = i.flush(ctx, r)
 		i.f.rounds.unlock()
 	}
@@ -184,6 +185,10 @@ func (i *inode) flush(ctx context.Context, r *round) error {
 			return posix.E("flush", posix.EBADF, nil)
 		}
 		err := i.give(ctx, h, batch)
+		if err != nil && i.shun(h, err) {
+			try = 0
+			continue
+		}
 		switch err {
 		case nil:
 			i.aged(r, since)
@@ -241,17 +246,6 @@ func (i *inode) aged(r *round, since time.Time) {
 	if r.all && i.end != 0 {
 		i.f.noteDirty(i, since)
 	}
-}
-
-// writer is a handle through which the file can be written, nil if there is
-// none.
-func (i *inode) writer() *Handle {
-	i.mu.RLock()
-	defer i.mu.RUnlock()
-	if n := len(i.writers); n > 0 {
-		return i.writers[n-1]
-	}
-	return nil
 }
 
 // commit makes the stored slices part of the file, as far as newer writes have

@@ -19,8 +19,9 @@ type Handle struct {
 	kept  bool
 	// shrunk says that another client may have cut the file since it was open here.
 	shrunk bool
-	era    uint64 // f.era when it was opened
-	mark   uint64 // f.doubts then
+	life   *posix.Life // of the session that opened it,
+	era    uint64      // and how often that had been lost then
+	mark   uint64      // f.doubts then
 	ahead  readAhead
 
 	seen uint64 // of i.errs; guarded by i.mu
@@ -35,6 +36,9 @@ func (h *Handle) Ino() posix.Ino { return h.i.ino }
 
 // ID is the handle as the server knows it: for [posix.SetAttr].
 func (h *Handle) ID() posix.Handle { return h.id }
+
+// Namespace is the tree as who opened the file has it.
+func (h *Handle) Namespace() posix.Namespace { return h.ns }
 
 // Kept reports whether the file's bytes are still those that this client knew
 // when it last had the file open, its own writes included: a page cache of
@@ -61,6 +65,7 @@ func (h *Handle) Write(ctx context.Context, src []byte, off uint64) (int, error)
 	if err := h.intact("write"); err != nil {
 		return 0, err
 	}
+	h.handover(ctx)
 	n := 0
 	for n < len(src) {
 		at := off + uint64(n)

@@ -29,8 +29,10 @@ type inode struct {
 	era     uint64     // how often the session was lost since
 	foreign bool       // another client has changed the file since the last open
 	layout  layout
-	gen     uint64    // grows whenever the layout changes but by learning
-	writers []*Handle // open for writing, in order of opening
+	gen     uint64        // grows whenever the layout changes but by learning
+	writers []*Handle     // open for writing, in order of opening
+	wroteBy *posix.Life   // the session that wrote last; see writer.go
+	shunned []*posix.Life // sessions through which this round can't commit
 
 	chunks  map[uint64]*chunk // what is dirty, by chunk index; nil if nothing is
 	slices  map[posix.SliceID]*slice

@@ -2,6 +2,7 @@ package file
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -16,18 +17,31 @@ var errLost = errors.New("the server has forgotten the session in which the file
 // Close, with EIO. What is known of attributes and layouts is forgotten. Files
 // that are opened afterwards are as good as ever.
 //
+// life is the session's, where the mount has several: then the others' handles
+// are as good as before, and so is what can be committed through them. Nil is
+// the only one.
+//
 // It takes no lock that is held over a call of the server.
-func (f *Files) Lost() {
-	f.era.Add(1)
+func (f *Files) Lost(life *posix.Life) {
+	if life == nil {
+		life = &f.life
+		life.Lose()
+	}
 	for _, i := range f.all() {
-		i.lose()
+		i.lose(life)
 	}
 }
 
 // lose is Lost for one file. A flush that is under way finds nothing left.
-func (i *inode) lose() {
+func (i *inode) lose(life *posix.Life) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	others := slices.DeleteFunc(slices.Clone(i.writers), func(h *Handle) bool { return h.life == life })
+	if i.writers != nil && len(others) > 0 {
+		i.writers = others
+		i.suspect()
+		return
+	}
 	i.era++
 	i.writers, i.failing = nil, nil
 	if i.end != 0 {
@@ -39,7 +53,7 @@ func (i *inode) lose() {
 }
 
 // stale reports whether the handle is one of a session that was lost.
-func (h *Handle) stale() bool { return h.era != h.i.f.era.Load() }
+func (h *Handle) stale() bool { return h.era != h.life.Lost() }
 
 // as is as for what went through h: whatever a call of a lost session answered,
 // the reason is that.

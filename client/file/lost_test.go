@@ -16,7 +16,7 @@ func (r *rig) lose() {
 	r.tree.mu.Lock()
 	clear(r.tree.handles)
 	r.tree.mu.Unlock()
-	r.Lost()
+	r.Lost(nil)
 }
 
 // TestLost: what was not committed is told to each handle once, a handle of a

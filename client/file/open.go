@@ -97,7 +97,7 @@ func (f *Files) handle(ns posix.Namespace, flags posix.OpenFlags) *Handle {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.handles++
-	return &Handle{ns: ns, id: f.handles, flags: flags, era: f.era.Load(), mark: f.doubts.Load()}
+	return &Handle{ns: ns, id: f.handles, flags: flags, life: &f.life, era: f.life.Lost(), mark: f.doubts.Load()}
 }
 
 // handleOf answers the open handle of that name, nil if it is none of f's.
@@ -119,6 +119,9 @@ func (h *Handle) abandon(ctx context.Context, err error) {
 // i.order held, has OpenTrunc in flags.
 func (h *Handle) opened(i *inode, o posix.Opened, flags posix.OpenFlags) posix.Attr {
 	h.i, h.capability = i, o.Capability
+	if life, era := posix.LifeOf(h.ns); life != nil {
+		h.life, h.era = life, era
+	}
 	i.f.mu.Lock()
 	i.f.byID[h.id] = h
 	i.f.mu.Unlock()

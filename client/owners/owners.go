@@ -20,19 +20,32 @@ type Config struct {
 	// Callers says that the session states its callers: these are translated
 	// too. Otherwise nobody reads them.
 	Callers bool
+	// Table, if not nil, is the table that a caller asks by himself.
+	Table func(posix.Cred) idmap.Table
 }
 
 // As is as, with the numbers of this host. What it answers is a posix.Locks too,
 // if what as answers is.
 func As(c Config, as func(posix.Cred) posix.Namespace) func(posix.Cred) posix.Namespace {
-	return func(cred posix.Cred) posix.Namespace { return namespace{&c, as, cred} }
+	return func(cred posix.Cred) posix.Namespace {
+		n := namespace{c: &c, names: c.Map, as: as, cred: cred}
+		if c.Table != nil {
+			n.names = c.Map.Through(c.Table(cred))
+		}
+		if !c.Callers {
+			n.same = as(cred)
+		}
+		return n
+	}
 }
 
 // namespace is the tree as one caller of this host sees it.
 type namespace struct {
-	c    *Config
-	as   func(posix.Cred) posix.Namespace
-	cred posix.Cred // in the host's numbers
+	c     *Config
+	names *idmap.Map
+	as    func(posix.Cred) posix.Namespace
+	cred  posix.Cred      // in the host's numbers
+	same  posix.Namespace // the one below, where the caller is not translated
 }
 
 var (
@@ -40,14 +53,18 @@ var (
 	_ posix.Locks     = namespace{}
 	_ posix.Now       = namespace{}
 	_ posix.Soon      = namespace{}
+	_ posix.Bound     = namespace{}
 )
+
+// Life passes on which session the namespace below is of.
+func (n namespace) Life() (*posix.Life, uint64) { return posix.LifeOf(n.same) }
 
 // inner is the namespace below, for the caller as the server knows it.
 func (n namespace) inner(ctx context.Context, op string) (posix.Namespace, error) {
-	if !n.c.Callers {
-		return n.as(n.cred), nil
+	if n.same != nil {
+		return n.same, nil
 	}
-	m, c := n.c.Map, n.cred
+	m, c := n.names, n.cred
 	uid, err := m.In(ctx, idmap.User, uint32(c.UID))
 	if err != nil {
 		return nil, wrong(op, err)
@@ -70,7 +87,7 @@ func (n namespace) groups(ctx context.Context) ([]posix.GID, error) {
 	for i, g := range n.cred.Groups {
 		numbers[i] = uint32(g)
 	}
-	ids, err := n.c.Map.InAll(ctx, idmap.Group, numbers)
+	ids, err := n.names.InAll(ctx, idmap.Group, numbers)
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +112,11 @@ func wrong(op string, err error) error {
 // failed.
 func (n namespace) shown(ctx context.Context, a posix.Attr) posix.Attr {
 	if a.UID.Named() {
-		uid, _ := n.c.Map.Out(ctx, idmap.User, uint32(a.UID))
+		uid, _ := n.names.Out(ctx, idmap.User, uint32(a.UID))
 		a.UID = posix.UID(uid)
 	}
 	if a.GID.Named() {
-		gid, _ := n.c.Map.Out(ctx, idmap.Group, uint32(a.GID))
+		gid, _ := n.names.Out(ctx, idmap.Group, uint32(a.GID))
 		a.GID = posix.GID(gid)
 	}
 	return a
@@ -117,8 +134,8 @@ func (n namespace) showAll(ctx context.Context, all []posix.Dirent) {
 		}
 	}
 	// What is not learnt now is asked for one by one, or stays an id.
-	_ = n.c.Map.Learn(ctx, idmap.User, users)
-	_ = n.c.Map.Learn(ctx, idmap.Group, groups)
+	_ = n.names.Learn(ctx, idmap.User, users)
+	_ = n.names.Learn(ctx, idmap.Group, groups)
 	for i := range all {
 		all[i].Attr = n.shown(ctx, all[i].Attr)
 	}
@@ -127,14 +144,14 @@ func (n namespace) showAll(ctx context.Context, all []posix.Dirent) {
 // given is set with the namespace's ids.
 func (n namespace) given(ctx context.Context, set posix.SetAttr) (posix.SetAttr, error) {
 	if set.Set&posix.SetOwner != 0 {
-		id, err := n.c.Map.In(ctx, idmap.User, uint32(set.UID))
+		id, err := n.names.In(ctx, idmap.User, uint32(set.UID))
 		if err != nil {
 			return set, wrong("setattr", err)
 		}
 		set.UID = posix.UID(id)
 	}
 	if set.Set&posix.SetGroup != 0 {
-		id, err := n.c.Map.In(ctx, idmap.Group, uint32(set.GID))
+		id, err := n.names.In(ctx, idmap.Group, uint32(set.GID))
 		if err != nil {
 			return set, wrong("setattr", err)
 		}

@@ -52,7 +52,7 @@ func (n namespace) Getxattr(ctx context.Context, ino posix.Ino, name string) ([]
 	}
 	value, err := in.Getxattr(ctx, ino, name)
 	if err == nil && isACL(name) {
-		return outACL(ctx, n.c.Map, value)
+		return outACL(ctx, n.names, value)
 	}
 	return value, err
 }
@@ -63,7 +63,7 @@ func (n namespace) Setxattr(ctx context.Context, ino posix.Ino, name string, val
 		return err
 	}
 	if isACL(name) {
-		if value, err = inACL(ctx, n.c.Map, value); err != nil {
+		if value, err = inACL(ctx, n.names, value); err != nil {
 			return err
 		}
 	}

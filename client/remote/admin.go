@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/wardfs/wardfs/client/session"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 )
@@ -25,7 +24,7 @@ type Session struct {
 }
 
 // Sessions answers all sessions of the server; EPERM unless s is a superuser's.
-func Sessions(ctx context.Context, s *session.Session) (all []Session, err error) {
+func Sessions(ctx context.Context, s Calls) (all []Session, err error) {
 	r, err := s.Call(ctx, "sessions", posix.Cred{}, &proto.Call{Op: &proto.Call_Sessions{Sessions: &proto.Sessions{}}}, false)
 	for _, m := range r.GetSessions() {
 		all = append(all, Session{
@@ -37,7 +36,7 @@ func Sessions(ctx context.Context, s *session.Session) (all []Session, err error
 }
 
 // Evict ends a session of the server; ENOENT, EPERM as Sessions.
-func Evict(ctx context.Context, s *session.Session, id uint64) error {
+func Evict(ctx context.Context, s Calls, id uint64) error {
 	_, err := s.Call(ctx, "evict", posix.Cred{}, &proto.Call{Op: &proto.Call_Evict{Evict: &proto.Evict{Session: id}}}, false)
 	return err
 }

@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 
-	"github.com/wardfs/wardfs/client/session"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 )
@@ -13,7 +12,7 @@ import (
 type Quotas struct{ ns Namespace }
 
 // QuotasAs binds them to a caller.
-func QuotasAs(s *session.Session, c posix.Cred) Quotas { return Quotas{As(s, c)} }
+func QuotasAs(s Calls, c posix.Cred) Quotas { return Quotas{As(s, c)} }
 
 func (q Quotas) ask(ctx context.Context, op proto.QuotaCall_Op, m *proto.Quota) (*proto.Reply, error) {
 	return q.ns.ask(ctx, "quota", &proto.Call{Op: &proto.Call_Quota{Quota: &proto.QuotaCall{Op: op, Quota: m}}})

@@ -6,14 +6,20 @@ package remote
 import (
 	"context"
 
-	"github.com/wardfs/wardfs/client/session"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 )
 
+// Calls is what carries the calls: one of package session, or what finds the
+// right one of several, and then is a posix.Bound too.
+type Calls interface {
+	Call(ctx context.Context, op string, cred posix.Cred, m *proto.Call, change bool) (*proto.Reply, error)
+	CloseSoon(cred posix.Cred, h posix.Handle)
+}
+
 // Namespace is the server's tree as one caller of the session sees it.
 type Namespace struct {
-	s    *session.Session
+	s    Calls
 	cred posix.Cred
 	dirs *[]posix.Attr
 }
@@ -22,11 +28,12 @@ var (
 	_ posix.Namespace = Namespace{}
 	_ posix.Locks     = Namespace{}
 	_ posix.Soon      = Namespace{}
+	_ posix.Bound     = Namespace{}
 )
 
 // As binds the session's namespace to a caller, which a session that is not
 // trusted ignores: there every caller is the principal.
-func As(s *session.Session, c posix.Cred) Namespace { return Namespace{s: s, cred: c} }
+func As(s Calls, c posix.Cred) Namespace { return Namespace{s: s, cred: c} }
 
 // ask does a call that changes nothing, tell one that does.
 func (n Namespace) ask(ctx context.Context, op string, m *proto.Call) (*proto.Reply, error) {
@@ -46,6 +53,14 @@ func (n Namespace) tell(ctx context.Context, op string, m *proto.Call) (*proto.R
 // Telling is the namespace for one call that changes entries: it adds to dirs
 // the directories in which, as they are after that.
 func (n Namespace) Telling(dirs *[]posix.Attr) posix.Namespace { n.dirs = dirs; return n }
+
+// Life passes on which session it is.
+func (n Namespace) Life() (*posix.Life, uint64) {
+	if b, ok := n.s.(posix.Bound); ok {
+		return b.Life()
+	}
+	return nil, 0
+}
 
 func attr(r *proto.Reply, err error) (posix.Attr, error) {
 	if err != nil {

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/wardfs/wardfs/client/session"
 	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
 )
 
 // Table is the server's table of names. It remembers nothing.
-type Table struct{ S *session.Session }
+type Table struct{ S Calls }
 
 var _ idmap.Table = Table{}
 
@@ -54,7 +53,7 @@ func (t Table) Names(ctx context.Context, k idmap.Kind, ids []uint32) ([]string,
 }
 
 // Whoami answers as whom a session acts that is not trusted.
-func Whoami(ctx context.Context, s *session.Session) (cred posix.Cred, ok bool, err error) {
+func Whoami(ctx context.Context, s Calls) (cred posix.Cred, ok bool, err error) {
 	r, err := s.Call(ctx, "whoami", posix.Cred{}, &proto.Call{Op: &proto.Call_Whoami{Whoami: &proto.Whoami{}}}, false)
 	if err != nil || r.GetCred() == nil {
 		return posix.Cred{}, false, err

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -77,7 +78,62 @@ func (s *Session) renewing(st *stream) *renewal {
 	return w
 }
 
+// errAway is why a session could not be renewed: it has no stream, and will
+// show what there is at the next handshake.
+var errAway = errors.New("session: no server at the moment")
+
+// Renew shows the server the credential of now, of which the session has heard
+// that it is another. EACCES: it is not the principal's, or not good.
+func (s *Session) Renew(ctx context.Context) error {
+	s.mu.Lock()
+	st, tries := s.up, s.tries
+	s.mu.Unlock()
+	if st == nil {
+		return s.comeBack(ctx, tries)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(st.st.Context(), cancel)()
+	_, err := s.renewOnce(ctx, st)
+	if err != nil && st.st.Context().Err() != nil {
+		return errAway
+	}
+	return err
+}
+
+// comeBack has the session try again to get a stream, and answers what came of
+// it: a handshake shows the credential of now. The one that was under way when
+// tries had failed may have shown an older one, so that the next counts.
+func (s *Session) comeBack(ctx context.Context, tries int) error {
+	for {
+		select {
+		case s.again <- struct{}{}:
+		default: // it is asked for
+		}
+		s.mu.Lock()
+		up, refused, over, changed := s.up != nil, s.refused, s.closed || s.tries > tries+1, s.changed
+		s.mu.Unlock()
+		switch {
+		case up:
+			return nil
+		case over && refused != nil:
+			return refused
+		case over:
+			return errAway
+		}
+		select {
+		case <-changed:
+		case <-s.ended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// renewOnce shows a proof and answers until when it is good.
 func (s *Session) renewOnce(ctx context.Context, st *stream) (time.Time, error) {
+	st.showing.Lock()
+	defer st.showing.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, shakeTime)
 	defer cancel()
 	proof, err := s.c.Prover.Prove(ctx, channel(st.st.Context()))
@@ -103,5 +159,11 @@ func (s *Session) renewOnce(ctx context.Context, st *stream) (time.Time, error) 
 			return time.Time{}, posix.E("renew", posix.EACCES, fmt.Errorf("%w: %w", identity.ErrRefused, err))
 		}
 	}
-	return expiry(r.GetExpiresMs()), nil
+	until := expiry(r.GetExpiresMs())
+	s.mu.Lock()
+	if s.up == st {
+		s.state.Expires = until
+	}
+	s.mu.Unlock()
+	return until, nil
 }

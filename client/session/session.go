@@ -46,6 +46,9 @@ type Config struct {
 	Path        string // the server's directory that is inode 1; default /
 	Client      string // for people: host and mount point
 	Release     string
+	// Mount is a secret that all sessions of a mount have in common: the server
+	// tells none of them what another has changed. Empty: there is but one.
+	Mount []byte
 
 	// Soft makes a call fail with ETIMEDOUT after Timeout without a server.
 	// Otherwise it waits for ever, or until its context ends.
@@ -58,9 +61,11 @@ type Config struct {
 	// Down is called when the stream has broken: until there is another, nobody
 	// says what others change. It must not wait for a call of this session.
 	Down func()
+	// Up is called when there is another.
+	Up func()
 	// Lost is called when the server knows the session no more: every handle
 	// is stale.
-	Lost func()
+	Lost func(*posix.Life)
 	Log  *slog.Logger
 }
 
@@ -80,7 +85,9 @@ type Session struct {
 	locks   locks
 	undo    []undo
 	state   State
-	refused error // why the server will not have the session now
+	refused error         // why the server will not have the session now
+	tries   int           // handshakes that failed
+	again   chan struct{} // asks for the next one at once
 	closed  bool
 
 	// Of the session, set by its first handshake:
@@ -89,6 +96,7 @@ type Session struct {
 	inline   int
 	closes   bool // one call may close several handles
 	soon     soon
+	life     *posix.Life
 }
 
 // ticket is what reopens a handle after a restart of the server.
@@ -110,6 +118,8 @@ type State struct {
 	Connected bool      `json:"connected"`
 	Since     time.Time `json:"since"` // of the stream
 	Streams   int       `json:"streams"`
+	Expires   time.Time `json:"expires,omitzero"`  // the credential that was shown last
+	Refused   string    `json:"refused,omitempty"` // why calls fail
 	LastError string    `json:"last_error,omitempty"`
 	Handles   int       `json:"handles"`
 	Calls     int       `json:"calls_waiting"`
@@ -142,6 +152,7 @@ func Open(ctx context.Context, c Config) (*Session, error) {
 	s := &Session{
 		c: c, ended: make(chan struct{}), changed: make(chan struct{}),
 		calls: map[uint64]*call{}, tickets: map[posix.Handle]ticket{}, locks: locks{},
+		life: new(posix.Life), again: make(chan struct{}, 1),
 	}
 	var st *stream
 	var tried error
@@ -179,11 +190,12 @@ func (s *Session) run(ctx context.Context, st *stream) {
 		if st, err = s.attach(ctx, attempt); err == nil {
 			continue
 		}
-		s.tried(err)
 		s.refuse(err)
+		s.tried(err)
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.again:
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, most)
@@ -200,6 +212,8 @@ func (s *Session) tried(err error) {
 	s.mu.Lock()
 	changed := s.state.LastError != err.Error()
 	s.state.LastError = err.Error()
+	s.tries++
+	s.wake()
 	s.mu.Unlock()
 	if changed { // once for each cause, not for each try
 		s.c.Log.Warn("no connection to the server, trying on", "err", err)
@@ -333,6 +347,9 @@ func (s *Session) wait(ctx context.Context, c *call) error {
 	}
 }
 
+// Life tells how often the server has forgotten the session.
+func (s *Session) Life() *posix.Life { return s.life }
+
 // Inline is how many bytes the server lets a commit bring by itself.
 func (s *Session) Inline() int {
 	s.mu.Lock()
@@ -345,6 +362,9 @@ func (s *Session) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.state
+	if s.refused != nil {
+		st.Refused = s.refused.Error()
+	}
 	st.Handles, st.Calls = len(s.tickets), len(s.calls)
 	return st
 }

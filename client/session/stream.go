@@ -30,6 +30,7 @@ type stream struct {
 
 	expires time.Time               // when the server ends it, by the credential that was shown; zero: never
 	renewal atomic.Pointer[renewal] // the one whose answer is awaited
+	showing sync.Mutex              // held by the one who renews
 
 	sending sync.Mutex // gRPC allows one sender at a time
 }
@@ -99,7 +100,7 @@ func (s *Session) shake(ctx context.Context, st *stream) error {
 	hello := &proto.Hello{
 		Version: proto.Version, Mechanism: s.c.Prover.Mechanism(), Proof: proof.Bytes, Trusted: s.c.Trusted,
 		Session: s.id, Secret: s.secret, Client: s.c.Client, Release: s.c.Release,
-		Path: s.c.Path, Impersonate: s.c.Impersonate,
+		Path: s.c.Path, Impersonate: s.c.Impersonate, Mount: s.c.Mount,
 	}
 	s.mu.Unlock()
 	if err := st.st.SendMsg(&proto.ToServer{Body: &proto.ToServer_Hello{Hello: hello}}); err != nil {
@@ -200,10 +201,14 @@ func (s *Session) welcome(st *stream, w *proto.Welcome) error {
 	s.state = State{
 		Server: st.server, Principal: w.GetPrincipal(), Mechanism: s.c.Prover.Mechanism(), Session: s.id, Epoch: st.epoch,
 		Via: w.GetVia(), Path: s.c.Path, ReadOnly: w.GetReadOnly(),
-		Connected: true, Since: time.Now(), Streams: s.state.Streams + 1, Release: w.GetRelease(),
+		Connected: true, Since: time.Now(), Streams: s.state.Streams + 1, Release: w.GetRelease(), Expires: st.expires,
 	}
+	back := s.state.Streams > 1
 	s.wake()
 	s.mu.Unlock()
+	if back && s.c.Up != nil {
+		s.c.Up()
+	}
 	slices.SortFunc(again, func(a, b *call) int { return int(a.id) - int(b.id) })
 	// In the background: nobody receives yet, and a long queue could fill the windows.
 	go func() {
@@ -296,12 +301,13 @@ func (s *Session) lost() {
 		}
 	}
 	s.mu.Unlock()
+	s.life.Lose()
 	for _, c := range failed {
 		c.err = fmt.Errorf("%w: the session was lost, and whether this was done is unknown", posix.EIO)
 		close(c.done)
 	}
 	if s.c.Lost != nil {
-		s.c.Lost()
+		s.c.Lost(s.life)
 	}
 }
 

@@ -37,7 +37,7 @@ func (m *mount) giveUp() {
 			return
 		case <-tick.C:
 		}
-		if m.client.Status().Session.Connected || stillMounted(seen.Device) {
+		if m.client.Connected() || stillMounted(seen.Device) {
 			away = 0
 			continue
 		}

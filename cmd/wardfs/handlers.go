@@ -20,7 +20,7 @@ type mountStatus struct {
 	Version    string        `json:"version"`
 	PID        int           `json:"pid"`
 	Since      time.Time     `json:"since"`
-	Identity   string        `json:"identity"` // "mount", "trusted" or "impersonate"
+	Identity   string        `json:"identity"` // "mount", "trusted", or where each user has a session "caller" or "impersonate"
 	ReadOnly   bool          `json:"read_only"`
 	NotAfter   *time.Time    `json:"certificate_not_after,omitempty"`
 	Client     client.Status `json:"client"`
@@ -41,8 +41,11 @@ type serverStatus struct {
 
 func (m *mount) status() mountStatus {
 	id := "mount"
-	if m.options.Identity == "trusted" {
+	switch {
+	case m.options.Identity == "trusted":
 		id = "trusted"
+	case m.options.PerCaller():
+		id = m.options.Identity
 	}
 	return mountStatus{
 		Kind: "mount", Mountpoint: m.mnt, Source: m.spec.String(), Version: version, PID: os.Getpid(), Since: m.since,

@@ -135,18 +135,7 @@ func loadMaterial(o *mountopt.Options, log *slog.Logger) (*certs.Store, error) {
 func prover(e *env, o *mountopt.Options, server string) (identity.Prover, error) {
 	switch o.Mechanism {
 	case identity.Kerberos:
-		host, _, err := net.SplitHostPort(server)
-		if err != nil {
-			host = server
-		}
-		c := kerberos.InitiateConfig{
-			Server: o.SPN, Conf: firstOf(o.Krb5Conf, e.getenv("KRB5_CONFIG")), Principal: o.Principal, Keytab: o.Keytab,
-			Cache: firstOf(o.CCache, e.getenv("KRB5CCNAME"), "FILE:/tmp/krb5cc_"+strconv.Itoa(os.Geteuid())),
-		}
-		if c.Server == "" {
-			c.Server = kerberos.Service + "/" + strings.ToLower(host)
-		}
-		p, err := kerberos.NewProver(c)
+		p, err := kerberos.NewProver(initiate(e, o, server))
 		if err != nil {
 			return nil, fail(exitUsage, "see `wardfs mount --help`", "%w", err)
 		}
@@ -163,6 +152,19 @@ func prover(e *env, o *mountopt.Options, server string) (identity.Prover, error)
 		return nil, fail(exitUsage, "give token=FILE or token_exec=COMMAND, or set WARDFS_TOKEN", "mount option mechanism=OIDC needs a token")
 	}
 	return nil, nil
+}
+
+// initiate is what Kerberos needs at a mount of server.
+func initiate(e *env, o *mountopt.Options, server string) kerberos.InitiateConfig {
+	host, _, err := net.SplitHostPort(server)
+	if err != nil {
+		host = server
+	}
+	return kerberos.InitiateConfig{
+		Server: firstOf(o.SPN, kerberos.Service+"/"+strings.ToLower(host)), Conf: firstOf(o.Krb5Conf, e.getenv("KRB5_CONFIG")),
+		Principal: o.Principal, Keytab: o.Keytab,
+		Cache: firstOf(o.CCache, e.getenv("KRB5CCNAME"), "FILE:/tmp/krb5cc_"+strconv.Itoa(os.Geteuid())),
+	}
 }
 
 func firstOf(all ...string) string {

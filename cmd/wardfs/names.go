@@ -7,6 +7,7 @@ import (
 	"github.com/wardfs/wardfs/client/owners"
 	"github.com/wardfs/wardfs/identity/idmap"
 	"github.com/wardfs/wardfs/identity/nss"
+	"github.com/wardfs/wardfs/posix"
 )
 
 // idmapOff is what the option idmap says where numbers are to stay numbers.
@@ -41,7 +42,11 @@ func (m *mount) translate(static *idmap.Static) {
 		host = static.Over(host)
 	}
 	m.names = idmap.New(idmap.Config{Host: host, Table: m.client.Table(), Domain: m.options.Domain, Nobody: m.options.Nobody})
-	m.as = owners.As(owners.Config{Map: m.names, Callers: m.options.Identity == "trusted"}, m.client.As)
+	c := owners.Config{Map: m.names, Callers: m.options.Identity == "trusted"}
+	if m.options.PerCaller() {
+		c.Table = func(cred posix.Cred) idmap.Table { return m.client.TableOf(cred) }
+	}
+	m.as = owners.As(c, m.client.As)
 }
 
 // owner is a user or group: its name in the filesystem, its id there and its

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wardfs/wardfs/client/callers"
 	"github.com/wardfs/wardfs/cmd/wardfs/config"
 	"github.com/wardfs/wardfs/cmd/wardfs/control"
 )
@@ -182,13 +183,47 @@ func (m mountStatus) print(w io.Writer) {
 	s, f := m.Client.Session, m.Client.Files
 	row("mount", m.Mountpoint)
 	row("  source", m.Source)
-	row("  server", fmt.Sprintf("%s  version %s  %s", s.Server, orDash(s.Release), connected(s.Connected, s.LastError)))
-	row("  principal", fmt.Sprintf("%s (%s)  identity %s", acting(s.Principal, s.Via), s.Mechanism, m.Identity))
-	row("  session", fmt.Sprintf("%d  epoch %d  open %d  calls under way %d", s.Session, s.Epoch, s.Handles, s.Calls))
+	if s.Session != 0 {
+		row("  server", fmt.Sprintf("%s  version %s  %s", s.Server, orDash(s.Release), connected(s.Connected, s.LastError)))
+		row("  principal", fmt.Sprintf("%s (%s)  identity %s", acting(s.Principal, s.Via), s.Mechanism, m.Identity))
+		row("  session", fmt.Sprintf("%d  epoch %d  open %d  calls under way %d", s.Session, s.Epoch, s.Handles, s.Calls))
+	} else {
+		row("  principal", "none of its own  identity "+m.Identity)
+	}
+	if c := m.Client.Callers; c != nil {
+		row("  users", fmt.Sprintf("%d sessions  handshakes %d  failed %d  calls refused %d", c.Sessions, c.Handshakes, c.Failures, c.Refusals))
+		for _, u := range c.Users[:min(len(c.Users), mostUsers)] {
+			row(fmt.Sprintf("  user %d", u.UID), lineOf(u))
+		}
+		if n := len(c.Users) - mostUsers; n > 0 {
+			row("  ", fmt.Sprintf("and %d more: --json shows all", n))
+		}
+	}
 	row("  to write", fmt.Sprintf("%s of %d files", human(uint64(max(f.Buffered, 0))), f.Files))
 	row("  cache", fmt.Sprintf("%s  hits %d  misses %d", human(uint64(max(f.Cached, 0))), f.CacheHits, f.CacheMisses))
 	row("  certificates", expiry(m.NotAfter))
 	row("  version", fmt.Sprintf("%s  process %d  up %s", m.Version, m.PID, age(m.Since)))
+}
+
+// mostUsers is how many users of a mount are shown to people.
+const mostUsers = 50
+
+// lineOf is how one user of a mount stands.
+func lineOf(u callers.Line) string {
+	s := u.Session
+	if s == nil {
+		return "refused: " + u.Refused
+	}
+	text := fmt.Sprintf("%s (%s)  open %d", acting(s.Principal, s.Via), s.Mechanism, s.Handles)
+	if !s.Expires.IsZero() {
+		text += "  until " + s.Expires.Format(time.DateTime)
+	}
+	if why := firstOf(s.Refused, u.Refused); why != "" {
+		text += "  refused: " + why
+	} else if !s.Connected {
+		text += "  " + connected(false, s.LastError)
+	}
+	return text
 }
 
 func rows(w io.Writer) func(string, string) {

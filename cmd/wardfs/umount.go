@@ -106,7 +106,7 @@ func waitsFor(ctx context.Context, daemon control.Peer) string {
 	if daemon.Do(ctx, "GET", "/status", &b) != nil || json.Unmarshal(b.Bytes(), &s) != nil || s.Client.Unsaved == 0 {
 		return ""
 	}
-	if s.Client.Session.Connected {
+	if s.Client.Reached {
 		return "flushing what was written"
 	}
 	return fmt.Sprintf("waiting for the server to come back: %d written bytes are not stored (Ctrl-C keeps the mount, `wardfs umount --force` gives them up)", s.Client.Unsaved)

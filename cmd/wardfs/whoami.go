@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/wardfs/wardfs/client/callers"
 	"github.com/wardfs/wardfs/cmd/wardfs/control"
 )
 
@@ -32,6 +33,8 @@ type who struct {
 	Via        string `json:"via,omitempty"`
 	Identity   string `json:"identity"`
 	*person           // none of a mount that states its callers
+	// Users are those who act as themselves there.
+	Users []callers.Line `json:"users,omitempty"`
 }
 
 func runWhoami(ctx context.Context, e *env, args []string, asJSON bool) error {
@@ -57,7 +60,12 @@ func runWhoami(ctx context.Context, e *env, args []string, asJSON bool) error {
 		}
 		w := who{Mountpoint: m.Mountpoint, Principal: m.Client.Session.Principal, Mechanism: m.Client.Session.Mechanism,
 			Via: m.Client.Session.Via, Identity: m.Identity}
-		if w.person, err = askPerson(ctx, p); err != nil { // the server is away; what is known is worth saying
+		if c := m.Client.Callers; c != nil {
+			w.Users = c.Users
+		}
+		if m.Client.Session.Session == 0 {
+			// It has no session of its own.
+		} else if w.person, err = askPerson(ctx, p); err != nil { // the server is away; what is known is worth saying
 			fmt.Fprintf(e.stderr, "wardfs: %s: its ids can't be asked for: %s\n", oneLine(m.Mountpoint), oneLine(err.Error()))
 		}
 		found = append(found, w)
@@ -71,16 +79,31 @@ func runWhoami(ctx context.Context, e *env, args []string, asJSON bool) error {
 		fmt.Fprintln(e.stdout, "this user has no mount of wardfs")
 	}
 	for _, w := range found {
-		as := "for every local user"
-		if w.Identity == "trusted" {
-			as = "and states each local user"
-		}
-		fmt.Fprintf(e.stdout, "%s: %s (%s), %s\n", oneLine(w.Mountpoint), oneLine(acting(w.Principal, w.Via)), w.Mechanism, as)
-		if w.person != nil {
-			w.person.print(e.stdout)
-		}
+		w.print(e.stdout)
 	}
 	return nil
+}
+
+// print writes one mount's answer.
+func (w who) print(out io.Writer) {
+	as := "for every local user"
+	switch w.Identity {
+	case "trusted":
+		as = "and states each local user"
+	case "caller", "impersonate":
+		as = "for who mounted; each other local user as itself"
+	}
+	if w.Mechanism == "" {
+		fmt.Fprintf(out, "%s: each local user as itself\n", oneLine(w.Mountpoint))
+	} else {
+		fmt.Fprintf(out, "%s: %s (%s), %s\n", oneLine(w.Mountpoint), oneLine(acting(w.Principal, w.Via)), w.Mechanism, as)
+	}
+	if w.person != nil {
+		w.person.print(out)
+	}
+	for _, u := range w.Users {
+		fmt.Fprintf(out, "  local user %d: %s\n", u.UID, oneLine(lineOf(u)))
+	}
 }
 
 // print writes what id(1) would, with the filesystem's ids beside this host's

@@ -106,14 +106,26 @@ func (m *mount) clientConfig(e *env) (client.Config, error) {
 		Trusted: o.Identity == "trusted", Name: clientName(m.mnt), Release: version,
 		Memory: int64(o.Memory), Timeout: o.Timeout, Soft: o.Soft, Age: timeout(o.AttrTimeout), Log: m.log,
 	}
-	if o.NoDefaultPermissions {
+	if o.ServerJudges() {
 		c.Age = -1
+	}
+	if o.PerCaller() {
+		if c.Callers, err = m.callers(e); err != nil {
+			return c, err
+		}
+	}
+	if o.Identity == "caller" {
+		c.Mechanism = "" // that is the callers'
 	}
 	if c.Mechanism == "" {
 		c.Mechanism = identity.Simple
 		if o.HasCert() {
 			c.Mechanism = identity.X509
 		}
+	}
+	if o.Identity == "caller" {
+		c.Prover, err = ownProver(e, o, m.spec.Servers[0])
+		return c, err
 	}
 	if c.Prover, err = prover(e, o, m.spec.Servers[0]); err != nil {
 		return c, err
@@ -154,14 +166,14 @@ func (m *mount) fuseConfig() fuse.Config {
 	}
 	// Where one principal acts for everyone who comes, nobody else comes
 	// unless that was asked for.
-	everyone := os.Geteuid() == 0 && o.Identity == "trusted"
+	everyone := os.Geteuid() == 0 && (o.Identity == "trusted" || o.PerCaller())
 	seen := observe(m.registry, "wardfs_fuse_seconds", "Time of a request of the kernel.", "op")
 	failed := counter(m.registry, "wardfs_fuse_errors_total", "Requests of the kernel answered with an error.", "errno")
 	return fuse.Config{
-		As: m.as, Files: m.client.Files(), Source: source, Log: m.log,
+		PerCaller: o.PerCaller(), Identity: identityOf(o), As: m.as, Files: m.client.Files(), Source: source, Log: m.log,
 		Options: fuse.Options{
 			AllowOther: o.AllowOther.Or(everyone), ReadOnly: o.ReadOnly || m.client.Status().Session.ReadOnly, NoSuid: o.NoSuid, NoDev: o.NoDev, NoExec: o.NoExec,
-			NoAtime: o.NoAtime, NonEmpty: o.NonEmpty, NoDefaultPermissions: o.NoDefaultPermissions,
+			NoAtime: o.NoAtime, NonEmpty: o.NonEmpty, NoDefaultPermissions: o.ServerJudges(),
 			MaxWrite: int(o.MaxWrite), ReadAhead: int(o.ReadAhead),
 			AttrTimeout: timeout(o.AttrTimeout), EntryTimeout: timeout(o.EntryTimeout), NegativeTimeout: timeout(o.NegativeTimeout),
 			Debug: o.Debug,
@@ -212,12 +224,19 @@ func exportClient(r prometheus.Registerer, c *client.Mount) {
 	count := func(name, help string, f func(client.Status) int64) {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return float64(f(c.Status())) }))
 	}
-	gauge("wardfs_mount_connected", "1 while the session has a server.", func(s client.Status) float64 {
-		if s.Session.Connected {
+	gauge("wardfs_mount_connected", "1 while a session has a server.", func(client.Status) float64 {
+		if c.Connected() {
 			return 1
 		}
 		return 0
 	})
+	if c.Status().Callers != nil {
+		gauge("wardfs_mount_sessions", "Sessions of local users.", func(s client.Status) float64 { return float64(s.Callers.Sessions) })
+		count("wardfs_mount_handshakes_total", "Handshakes for local users.", func(s client.Status) int64 { return s.Callers.Handshakes })
+		count("wardfs_mount_handshake_failures_total", "Those that failed.", func(s client.Status) int64 { return s.Callers.Failures })
+		count("wardfs_mount_refusals_total", "Calls of local users who have no session.", func(s client.Status) int64 { return s.Callers.Refusals })
+		count("wardfs_mount_evictions_total", "Sessions closed to make room for others.", func(s client.Status) int64 { return s.Callers.Evictions })
+	}
 	gauge("wardfs_mount_buffered_bytes", "Written data that is not committed yet.", func(s client.Status) float64 { return float64(s.Files.Buffered) })
 	gauge("wardfs_mount_cached_bytes", "Data in the block cache.", func(s client.Status) float64 { return float64(s.Files.Cached) })
 	gauge("wardfs_mount_calls_waiting", "Calls that have no reply yet.", func(s client.Status) float64 { return float64(s.Session.Calls) })

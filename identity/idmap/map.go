@@ -41,11 +41,19 @@ type Map struct {
 
 // New answers a Map.
 func New(c Config) *Map {
-	m := &Map{c: c, table: &cachedTable{t: c.Table}}
+	m := &Map{c: c, table: &cachedTable{t: c.Table, memory: new(memory)}}
 	if c.Domain != "" {
 		m.suffix = "@" + strings.ToLower(strings.TrimPrefix(c.Domain, "@"))
 	}
 	return m
+}
+
+// Through is the map with the same memory that asks another table, which must
+// be of the same namespace: for who may not have others ask for him.
+func (m *Map) Through(t Table) *Map {
+	x := *m
+	x.table = &cachedTable{t: t, memory: m.table.memory}
+	return &x
 }
 
 // In answers the namespace's id of a host's number. A number without a name is

@@ -12,7 +12,12 @@ const mostEntries = 1 << 18
 // cachedTable is a table with a memory. What the table has is so for ever, so
 // that nothing is ever asked anew; what it has not is not remembered.
 type cachedTable struct {
-	t     Table
+	t Table
+	*memory
+}
+
+// memory is what tables of one namespace have answered.
+type memory struct {
 	kinds [2]struct {
 		names sync.Map // uint32 -> string
 		ids   sync.Map // string -> uint32
@@ -20,7 +25,7 @@ type cachedTable struct {
 	}
 }
 
-func (c *cachedTable) keep(k Kind, id uint32, name string) {
+func (c *memory) keep(k Kind, id uint32, name string) {
 	t := &c.kinds[k]
 	if t.n.Load() >= mostEntries { // far more than the owners of what a host works on
 		t.names.Clear()

@@ -16,9 +16,10 @@ import (
 // ErrExpired is the answer of a ticket cache whose ticket is no longer good.
 var ErrExpired = fmt.Errorf("%w: the ticket has expired", identity.ErrCredential)
 
-// cachePath is the file behind the name of a ticket cache, as KRB5CCNAME has
-// it: FILE:path, a path, DIR:directory (its primary cache) or DIR::file.
-func cachePath(name string) (string, error) {
+// CachePath is the file behind the name of a ticket cache, as KRB5CCNAME has
+// it: FILE:path, a path, DIR:directory (its primary cache) or DIR::file. read
+// reads a file, as os.ReadFile does.
+func CachePath(name string, read func(path string) ([]byte, error)) (string, error) {
 	kind, rest, ok := strings.Cut(name, ":")
 	switch {
 	case name == "":
@@ -30,7 +31,7 @@ func cachePath(name string) (string, error) {
 	case kind == "DIR" && strings.HasPrefix(rest, ":"):
 		return rest[1:], nil
 	case kind == "DIR":
-		b, err := os.ReadFile(filepath.Join(rest, "primary"))
+		b, err := read(filepath.Join(rest, "primary"))
 		primary := strings.TrimSpace(string(b))
 		switch {
 		case errors.Is(err, os.ErrNotExist):
@@ -47,12 +48,12 @@ func cachePath(name string) (string, error) {
 
 // loadCache reads a ticket cache with a ticket-granting ticket that is good at
 // now. What is wrong, its error says with the next step.
-func loadCache(name string, now time.Time) (*credentials.CCache, error) {
-	path, err := cachePath(name)
+func loadCache(name string, read func(string) ([]byte, error), now time.Time) (*credentials.CCache, error) {
+	path, err := CachePath(name, read)
 	if err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(path)
+	b, err := read(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: no ticket cache at %s: run kinit", identity.ErrCredential, path)
 	}

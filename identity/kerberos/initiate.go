@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,8 @@ type InitiateConfig struct {
 	Principal string // as user@REALM; with a cache, whose tickets it must have; may be empty then
 	Keytab    string // the file with the principal's keys
 	Cache     string // the ticket cache, as KRB5CCNAME has it; used if there is no keytab
+	// Read reads the cache's files; default os.ReadFile.
+	Read func(path string) ([]byte, error)
 
 	Now func() time.Time // default time.Now
 }
@@ -49,6 +52,9 @@ func NewProver(c InitiateConfig) (*Prover, error) {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Read == nil {
+		c.Read = os.ReadFile
 	}
 	p := &Prover{c: c}
 	p.user, p.own, _ = strings.Cut(c.Principal, "@")
@@ -180,7 +186,7 @@ func (p *Prover) login() (*client.Client, error) {
 }
 
 func (p *Prover) fromCache(conf *config.Config) (*client.Client, error) {
-	cache, err := loadCache(p.c.Cache, p.c.Now())
+	cache, err := loadCache(p.c.Cache, p.c.Read, p.c.Now())
 	if err != nil {
 		return nil, err
 	}

@@ -298,13 +298,13 @@ func TestDirCache(t *testing.T) {
 		{"FILE:/a/b", "/a/b"}, {"/a/b", "/a/b"}, {"/a:b/c", "/a:b/c"}, {"DIR::/a/tktx", "/a/tktx"},
 		{"DIR:" + dir, dir + "/tkt"}, {"KEYRING:persistent:0", ""}, {"", ""},
 	} {
-		if got, err := cachePath(c.name); got != c.want || (err == nil) != (c.want != "") {
+		if got, err := CachePath(c.name, os.ReadFile); got != c.want || (err == nil) != (c.want != "") {
 			t.Errorf("%q: %q %v", c.name, got, err)
 		}
 	}
 	for primary, ok := range map[string]bool{"tktAbc\n": true, "../tkt": false, "x": false, "": false} {
 		must(t, os.WriteFile(filepath.Join(dir, "primary"), []byte(primary), 0o600))
-		if got, err := cachePath("DIR:" + dir); (err == nil) != ok {
+		if got, err := CachePath("DIR:"+dir, os.ReadFile); (err == nil) != ok {
 			t.Errorf("primary %q: %q %v", primary, got, err)
 		}
 	}

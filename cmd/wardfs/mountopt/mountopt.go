@@ -42,7 +42,7 @@ type Options struct {
 	SPN, Krb5Conf             string
 	Token, TokenExec          string // of OIDC
 	User                      string // the name that SIMPLE states
-	Identity                  string // mount, trusted or impersonate; empty: mount, for dev:DIR trusted
+	Identity                  string // mount, caller, trusted or impersonate; empty: mount, for dev:DIR trusted
 	Impersonate               string // the user to act for, with identity=impersonate
 	Idmap                     string // "off", or a file that names numbers; empty: this host's names alone
 	Domain                    string // what this host adds to names
@@ -61,6 +61,20 @@ type Options struct {
 
 // HasCert reports whether there is a certificate to show.
 func (o *Options) HasCert() bool { return o.Cert != "" || o.Keystore != "" || o.TLSDir != "" }
+
+// PerCaller reports whether each local user has a session of its own.
+func (o *Options) PerCaller() bool {
+	return o.Identity == "caller" || o.Identity == "impersonate" && o.Impersonate == ""
+}
+
+// Own reports whether a mount with identity=caller has a session of its own
+// too: its certificate or its keytab says whose.
+func (o *Options) Own() bool { return o.HasCert() || o.Keytab != "" }
+
+// ServerJudges reports whether the server alone judges what a caller may do: so
+// it must where callers have sessions of their own, whose rights no attribute
+// tells the kernel.
+func (o *Options) ServerJudges() bool { return o.NoDefaultPermissions || o.PerCaller() }
 
 // Choice is yes, no or unsaid.
 type Choice int
@@ -179,6 +193,13 @@ func (o *Options) set(word string) error {
 
 // check finds pairs that make no sense.
 func (o *Options) check() error {
+	if o.Identity == "caller" {
+		if err := o.checkCaller(); err != nil {
+			return err
+		}
+	} else if err := o.checkMechanism(); err != nil {
+		return err
+	}
 	switch {
 	case (o.Cert == "") != (o.Key == ""):
 		return &Error{"mount options cert= and key= belong together", "give both, or neither"}
@@ -188,26 +209,55 @@ func (o *Options) check() error {
 		return &Error{"mount option user= is for mechanism=SIMPLE; with X509 the certificate says who it is", "leave one of them out"}
 	case o.User != "" && (o.Mechanism == "KERBEROS" || o.Mechanism == "OIDC"):
 		return &Error{"mount option user= is for mechanism=SIMPLE; a ticket or a token says by itself who it is", "leave user= out; principal=USER@REALM chooses a ticket"}
-	case o.Mechanism != "KERBEROS" && (o.Principal != "" || o.Keytab != "" || o.CCache != "" || o.SPN != "" || o.Krb5Conf != ""):
-		return &Error{"mount options principal=, keytab=, ccache=, spn= and krb5_conf= are for mechanism=KERBEROS", "give mechanism=KERBEROS"}
-	case o.Keytab != "" && o.CCache != "":
-		return &Error{"mount options keytab= and ccache= both say where the ticket comes from", "leave one of them out"}
-	case o.Mechanism != "OIDC" && (o.Token != "" || o.TokenExec != ""):
-		return &Error{"mount options token= and token_exec= are for mechanism=OIDC", "give mechanism=OIDC"}
 	case o.Token != "" && o.TokenExec != "":
 		return &Error{"mount options token= and token_exec= both say where the token comes from", "leave one of them out"}
 	case o.User != "" && o.Cert != "" && o.Mechanism == "":
 		return &Error{"mount options user= and cert= both say who it is", "leave user= out, or give mechanism=SIMPLE"}
 	case o.Idmap == "off" && (o.Domain != "" || o.Nobody):
 		return &Error{"mount option idmap=off leaves numbers as they are, so domain= and nobody mean nothing", "leave idmap=off out, or the others"}
-	case o.Identity == "impersonate" && o.Impersonate == "":
-		return &Error{"mount option identity=impersonate needs the user to act for; to act for each caller is not in this version", "give impersonate=USER"}
 	case o.Impersonate != "" && o.Identity != "impersonate":
 		return &Error{fmt.Sprintf("mount options identity=%s and impersonate= exclude each other", o.Identity), "leave one of them out"}
-	case o.Impersonate != "" && o.Mechanism == "SIMPLE":
-		return &Error{"mount option impersonate= needs a proven name, and SIMPLE proves none", "give cert=FILE,key=FILE"}
+	case o.Identity == "impersonate" && o.Mechanism == "SIMPLE":
+		return &Error{"mount option identity=impersonate needs a proven name, and SIMPLE proves none", "give cert=FILE,key=FILE"}
 	case o.Identity == "trusted" && o.Mechanism == "SIMPLE":
 		return &Error{"mount option identity=trusted needs a proven name, and SIMPLE proves none", "give cert=FILE,key=FILE"}
+	}
+	return nil
+}
+
+// checkMechanism finds options of a mechanism that is not meant.
+func (o *Options) checkMechanism() error {
+	switch {
+	case o.Mechanism != "KERBEROS" && (o.Principal != "" || o.Keytab != "" || o.CCache != "" || o.SPN != "" || o.Krb5Conf != ""):
+		return &Error{"mount options principal=, keytab=, ccache=, spn= and krb5_conf= are for mechanism=KERBEROS", "give mechanism=KERBEROS"}
+	case o.Keytab != "" && o.CCache != "":
+		return &Error{"mount options keytab= and ccache= both say where the ticket comes from", "leave one of them out"}
+	case o.Mechanism != "OIDC" && (o.Token != "" || o.TokenExec != ""):
+		return &Error{"mount options token= and token_exec= are for mechanism=OIDC", "give mechanism=OIDC"}
+	}
+	return nil
+}
+
+// checkCaller does so where the callers have their own. The mount's own
+// identity, if any, is a certificate or a keytab; mechanism= says what callers
+// may show.
+func (o *Options) checkCaller() error {
+	switch {
+	case o.Mechanism == "SIMPLE" || o.User != "":
+		return &Error{"mount option identity=caller needs proven names, and SIMPLE proves none", "leave mechanism=SIMPLE and user= out"}
+	case o.Impersonate != "":
+		return &Error{"mount options identity=caller and impersonate= exclude each other", "leave one of them out"}
+	case o.TokenExec != "":
+		return &Error{"mount option token_exec= is one token for all, and with identity=caller each shows its own", "give token=FILE with %{uid} in it"}
+	case o.Keytab != "" && o.HasCert():
+		return &Error{"mount options keytab= and cert= both say who the mount itself is", "leave one of them out"}
+	case (o.Keytab == "") != (o.Principal == ""):
+		return &Error{"mount options keytab= and principal= belong together with identity=caller", "give both, or neither"}
+	}
+	for name, pattern := range map[string]string{"ccache": o.CCache, "token": o.Token} {
+		if pattern != "" && !strings.Contains(pattern, "%{uid}") {
+			return &Error{fmt.Sprintf("mount option %s=%s is one credential for all, and with identity=caller each shows its own", name, pattern), "write %{uid} where the user's number stands"}
+		}
 	}
 	return nil
 }

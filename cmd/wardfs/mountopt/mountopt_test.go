@@ -54,7 +54,7 @@ func TestRefusedOptions(t *testing.T) {
 		"ca":                                {`"ca" needs a value`, "ca=FILE"},
 		"ca=":                               {"is empty", "ca=FILE"},
 		"ro=1":                              {`"ro" takes no value`, "write ro"},
-		"identity=me":                       {`"me" is not known`, "identity=mount|trusted"},
+		"identity=me":                       {`"me" is not known`, "identity=mount|caller|trusted"},
 		"sec=krb5":                          {"is NFS's", "mechanism=KERBEROS"},
 		"mechanism=KERBEROSS":               {`"KERBEROSS" is not known`, "SIMPLE|X509|KERBEROS|OIDC"},
 		"user=a b":                          {"is no name", ""},

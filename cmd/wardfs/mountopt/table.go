@@ -78,7 +78,7 @@ func ours() []Option {
 		}},
 		text("server_name", "NAME", "the name to expect in the server's certificate, instead of the host", func(o *Options) *string { return &o.ServerName }),
 		set("any_server_name", "do not check the name in the server's certificate, only who issued it; needs ca=, truststore=, tls_dir= or pin=, and is logged each day", func(o *Options) { o.AnyName = true }),
-		{Name: "identity", Value: "mount|trusted|impersonate", Doc: "as whom to act: `mount` as the one principal of the mount, `trusted` as each caller, `impersonate` as the user that impersonate= names (the server must allow both)", value: setIdentity},
+		{Name: "identity", Value: "mount|caller|trusted|impersonate", Doc: "as whom to act: `mount` as the one principal of the mount; `caller` as each local user by its own ticket or token; `trusted` as each caller; `impersonate` as the user that impersonate= names, or without it as each local user by name (the server must allow the last two)", value: setIdentity},
 		{Name: "impersonate", Value: "USER", Doc: "the user to act for, as whom the server proves the certificate to be; it must have a rule of proxy", value: setImpersonate},
 		text("idmap", "off|FILE", "owners go by name; a FILE names numbers beside those of this host, off takes numbers as they are", func(o *Options) *string { return &o.Idmap }),
 		text("domain", "NAME", "what this host's names have after an @ that the filesystem's don't, as idmapd's Domain", func(o *Options) *string { return &o.Domain }),
@@ -86,10 +86,10 @@ func ours() []Option {
 		oneOf("mechanism", "how to prove it; default X509 with a certificate, else SIMPLE", func(o *Options) *string { return &o.Mechanism }, "SIMPLE", "X509", "KERBEROS", "OIDC"),
 		text("principal", "USER@REALM", "whose ticket to use", func(o *Options) *string { return &o.Principal }),
 		text("keytab", "FILE", "log in with the principal's keys from there", func(o *Options) *string { return &o.Keytab }),
-		text("ccache", "FILE:PATH|DIR:PATH", "the ticket cache; default: KRB5CCNAME, or that of who mounts", func(o *Options) *string { return &o.CCache }),
+		text("ccache", "FILE:PATH|DIR:PATH", "the ticket cache; default: KRB5CCNAME, or that of who mounts. With identity=caller a pattern for each user's, as FILE:/tmp/krb5cc_%{uid}", func(o *Options) *string { return &o.CCache }),
 		text("spn", "wardfs/HOST", "the server's principal, without its realm; default: of the host that is mounted", func(o *Options) *string { return &o.SPN }),
 		text("krb5_conf", "FILE", "default: KRB5_CONFIG, or /etc/krb5.conf", func(o *Options) *string { return &o.Krb5Conf }),
-		text("token", "FILE", "the token of OIDC, read anew each time; default: WARDFS_TOKEN", func(o *Options) *string { return &o.Token }),
+		text("token", "FILE", "the token of OIDC, read anew each time; default: WARDFS_TOKEN. With identity=caller a pattern, as /run/user/%{uid}/wardfs/token", func(o *Options) *string { return &o.Token }),
 		text("token_exec", "COMMAND", "a plugin that prints it, as kubectl's do (ExecCredential)", func(o *Options) *string { return &o.TokenExec }),
 		{Name: "user", Value: "NAME", Doc: "the name that SIMPLE states; default: who mounts. Alone it is fstab's word", flag: nothing, value: setUser},
 		{Name: "memory", Value: "64MiB", Doc: "most memory for data that is cached or not yet written; default 256MiB", value: setMemory},
@@ -122,7 +122,7 @@ func kernels() []Option {
 
 func fuses() []Option {
 	return []Option{
-		set("allow_other", "every local user may enter; the default for root with identity=trusted", func(o *Options) { o.AllowOther = Yes }),
+		set("allow_other", "every local user may enter; the default for root where each has an identity of its own", func(o *Options) { o.AllowOther = Yes }),
 		set("noallow_other", "only who mounts may enter; the default otherwise", func(o *Options) { o.AllowOther = No }),
 		set("default_permissions", "the same as permissions=kernel", func(o *Options) { o.NoDefaultPermissions = false }),
 		set("no_default_permissions", "the same as permissions=server", func(o *Options) { o.NoDefaultPermissions = true }),
@@ -188,11 +188,8 @@ func setUser(o *Options, v string) error {
 }
 
 func setIdentity(o *Options, v string) error {
-	if v == "caller" {
-		return &Error{"a session for each caller is not in this version", "write identity=mount, identity=trusted or identity=impersonate"}
-	}
 	o.Identity = v
-	return among(v, "mount", "trusted", "impersonate")
+	return among(v, "mount", "caller", "trusted", "impersonate")
 }
 
 // setImpersonate says identity=impersonate too, unless another is said.
