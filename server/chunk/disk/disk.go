@@ -84,7 +84,10 @@ type Store struct {
 	cfg  Config
 	fs   filesystem
 	mark mark
-	size struct{ step, reserve int64 } // of preallocation
+	size struct {
+		step, reserve int64 // of preallocation
+		direct        int64 // of a block that is written past the page cache; log guards it
+	}
 
 	index *index
 	vols  volumes
@@ -99,6 +102,7 @@ type Store struct {
 	dirty   map[*volume]struct{}
 	full    []*volume // no longer appended to, without an index file yet
 	suspect []*volume // a sync of them failed: see salvage
+	bounce  []byte    // see pages
 
 	lost atomic.Pointer[error] // see salvage
 

@@ -16,6 +16,11 @@ import (
 type filesystem interface {
 	// open opens a file for reading and writing; create makes it, empty.
 	open(name string, create bool) (file, error)
+	// writeDirect writes b at off of a file past the page cache. All of b's
+	// address, its length and off are multiples of pageSize, and no page of the
+	// range is written in another way at the same time. Where there is no such
+	// way the answer is errors.ErrUnsupported and nothing is written.
+	writeDirect(name string, b []byte, off int64) error
 	rename(from, to string) error
 	remove(name string) error
 	list() ([]string, error)
@@ -110,6 +115,22 @@ func (d *osDir) open(name string, create bool) (file, error) {
 			return nil, err
 		}
 	}
+}
+
+func (d *osDir) writeDirect(name string, b []byte, off int64) error {
+	var fd int
+	err := again(func() (err error) {
+		fd, err = unix.Open(filepath.Join(d.path, name), unix.O_WRONLY|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+		return err
+	})
+	if err == nil {
+		err = osFile(fd).writev([][]byte{b}, off)
+		unix.Close(fd)
+	}
+	if errors.Is(err, unix.EINVAL) { // open(2), of a filesystem or of an alignment
+		return errors.ErrUnsupported
+	}
+	return err
 }
 
 func (d *osDir) rename(from, to string) error {

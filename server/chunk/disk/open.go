@@ -52,6 +52,7 @@ func open(cfg Config, fs filesystem) (_ *Store, err error) {
 	s.said.places = map[place]struct{}{}
 	s.size.reserve = alignUp(min(256<<10, cfg.VolumeSize/16), sectorSize)
 	s.size.step = min(32<<20, cfg.VolumeSize)
+	s.size.direct = max(min(directSize, cfg.VolumeSize/16), 4*pageSize)
 	s.work.init()
 
 	began := time.Now()

@@ -144,8 +144,7 @@ func (s *Store) append(r *record, old place, index bool) (place, error) {
 	at := placeOf(v.number, v.tail)
 	r.durable = v.durable.Load()
 	r.put(r.head[:headerSize], s.mark, at)
-	bufs := append(make([][]byte, 0, 8), r.head)
-	if err := v.f.writev(append(bufs, r.data...), v.tail); err != nil {
+	if err := s.writeRecord(v, r); err != nil {
 		return place{}, err // the next record is written over the half one
 	}
 	s.wrote(v, r, at)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"sync"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -23,11 +24,12 @@ type simFS struct {
 	durable map[string]*simFile // what the directory on disk has
 	journal []dirOp             // changes of names since the last syncDir
 
-	ops   int
-	dieAt int // the operation that is cut short; 0 for none
-	dead  bool
-	fault func(op, name string) error // asked before an operation
-	room  int64                       // bytes that files may hold; 0 for no bound
+	ops    int
+	dieAt  int // the operation that is cut short; 0 for none
+	dead   bool
+	fault  func(op, name string) error // asked before an operation
+	direct int                         // how many direct writes there were
+	room   int64                       // bytes that files may hold; 0 for no bound
 }
 
 type dirOp struct {
@@ -331,6 +333,24 @@ func (f *simFile) writev(bufs [][]byte, off int64) error {
 		err = unix.ENOSPC
 	}
 	return errors.Join(err, dieIf(cut))
+}
+
+// writeDirect is no more durable than any write: the disk has a cache too.
+func (fs *simFS) writeDirect(name string, b []byte, off int64) error {
+	if uintptr(unsafe.Pointer(&b[0]))%pageSize != 0 || len(b)%pageSize != 0 || off%pageSize != 0 {
+		panic("sim: a direct write that is not of pages")
+	}
+	fs.mu.Lock()
+	f := fs.names[name]
+	fs.direct++
+	fault := fs.fault
+	fs.mu.Unlock()
+	if fault != nil {
+		if err := fault("direct", name); err != nil {
+			return err
+		}
+	}
+	return f.writev([][]byte{b}, off)
 }
 
 func (f *simFile) sync() error {
