@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -154,3 +155,5 @@ func (s *site) audit(file string) []string {
 	}
 	return lines
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }
