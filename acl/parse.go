@@ -177,7 +177,7 @@ func qualify(base, named Tag, who string, id func(string) (uint32, error)) (Tag,
 	if who == "" {
 		return base, 0, nil
 	}
-	n, err := id(unquote(who))
+	n, err := id(posix.Unescape(who)) // as printable has written it
 	return named, n, err
 }
 
@@ -217,22 +217,6 @@ func lookup(who, kind string, byName func() (uint32, bool)) (uint32, error) {
 		return id, nil
 	}
 	return 0, invalid("no %s named %q", kind, who)
-}
-
-// unquote reads the \ooo of printable. Other backslashes stand for themselves.
-func unquote(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if c, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(c))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // parsePerm reads "r-x", "rX" or "5"; cond reports an X.

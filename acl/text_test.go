@@ -216,7 +216,7 @@ func FuzzUnquote(f *testing.F) {
 		if s == "77" {
 			return
 		}
-		if unquote(s) != name || bytes.ContainsAny([]byte(s), " ,:#\n\t\r") {
+		if posix.Unescape(s) != name || bytes.ContainsAny([]byte(s), " ,:#\n\t\r") {
 			t.Fatalf("%q printed as %q", name, s)
 		}
 	})

@@ -5,8 +5,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+
+	"github.com/wardfs/wardfs/posix"
 )
 
 // MountInfo is a line of proc_pid_mountinfo(5).
@@ -37,27 +38,10 @@ func parseMounts(r io.Reader) (all []MountInfo, err error) {
 		head, tail, ok := strings.Cut(sc.Text(), " - ")
 		fields, rest := strings.Fields(head), strings.Fields(tail)
 		if ok && len(fields) >= 5 && len(rest) >= 2 {
-			all = append(all, MountInfo{fields[2], unescape(fields[4]), rest[0], unescape(rest[1])})
+			all = append(all, MountInfo{fields[2], posix.Unescape(fields[4]), rest[0], posix.Unescape(rest[1])})
 		}
 	}
 	return all, sc.Err()
-}
-
-// unescape replaces \ooo by the byte: so the kernel writes space, tab, newline
-// and backslash of a path.
-func unescape(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }
 
 // mountedOn is the type of the filesystem that is mounted on dir itself, ""

@@ -21,11 +21,6 @@ func TestParseMounts(t *testing.T) {
 			t.Errorf("%q: %v %v", c.line, got, err)
 		}
 	}
-	for in, want := range map[string]string{`\`: `\`, `\0`: `\0`, `\999`: `\999`, `a\011`: "a\t", `\134040`: `\040`} {
-		if got := unescape(in); got != want {
-			t.Errorf("unescape(%q) = %q, want %q", in, got, want)
-		}
-	}
 }
 
 func FuzzParseMounts(f *testing.F) {

@@ -1,6 +1,9 @@
 package posix
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // The limits of limits.h that wardfs keeps, in bytes, and its own.
 const (
@@ -27,4 +30,22 @@ func CheckName(name string) Errno {
 		return EEXIST
 	}
 	return 0
+}
+
+// Unescape replaces each \ooo by the byte with that octal number: so the kernel
+// writes what would cut a line of /proc/mounts, and getfacl a name. Other
+// backslashes stand for themselves.
+func Unescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+3 < len(s) {
+			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 3
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
 }

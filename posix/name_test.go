@@ -32,3 +32,11 @@ func FuzzCheckName(f *testing.F) {
 		}
 	})
 }
+
+func TestUnescape(t *testing.T) {
+	for in, want := range map[string]string{`\`: `\`, `\0`: `\0`, `\999`: `\999`, `a\011`: "a\t", `\134040`: `\040`} {
+		if got := Unescape(in); got != want {
+			t.Errorf("Unescape(%q) = %q, want %q", in, got, want)
+		}
+	}
+}

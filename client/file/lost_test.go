@@ -146,13 +146,7 @@ func TestLostOpensNothing(t *testing.T) {
 // and the memory comes free.
 func TestLostFreesWaiters(t *testing.T) {
 	r := newRig(t, Config{Memory: minMemory})
-	free := make(chan bool)
-	r.blocks.setFault(func(op string, _ posix.BlockID) error {
-		if op == "put" {
-			<-free
-		}
-		return nil
-	})
+	free := r.stall()
 	a, b := r.create("a", readWrite), r.create("b", readWrite)
 	r.fill(a)
 	waiting := make(chan bool, 1)

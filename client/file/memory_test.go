@@ -44,6 +44,18 @@ func TestMemoryBound(t *testing.T) {
 	}
 }
 
+// stall closes the store: what is put waits until free is closed.
+func (r *rig) stall() (free chan bool) {
+	free = make(chan bool)
+	r.blocks.setFault(func(op string, _ posix.BlockID) error {
+		if op == "put" {
+			<-free
+		}
+		return nil
+	})
+	return free
+}
+
 // fill writes to h until all memory is taken, with the store closed.
 func (r *rig) fill(h *Handle) {
 	for off := uint64(0); r.memory.taken()+posix.BlockSize <= r.memory.limit; off += posix.BlockSize {
@@ -55,13 +67,7 @@ func (r *rig) fill(h *Handle) {
 // has then done nothing.
 func TestInterruptedWait(t *testing.T) {
 	r := newRig(t, Config{Memory: minMemory})
-	free := make(chan bool)
-	r.blocks.setFault(func(op string, _ posix.BlockID) error {
-		if op == "put" {
-			<-free
-		}
-		return nil
-	})
+	free := r.stall()
 	a, b := r.create("a", readWrite), r.create("b", readWrite)
 	r.fill(a)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -81,13 +87,7 @@ func TestInterruptedWait(t *testing.T) {
 // while they were being sent comes free when they have arrived.
 func TestDroppedOnItsWay(t *testing.T) {
 	r := newRig(t, Config{Memory: minMemory, Age: 10 * time.Millisecond})
-	free := make(chan bool)
-	r.blocks.setFault(func(op string, _ posix.BlockID) error {
-		if op == "put" {
-			<-free
-		}
-		return nil
-	})
+	free := r.stall()
 	a, b := r.create("a", readWrite), r.create("b", readWrite)
 	for off := uint64(0); r.memory.taken()+posix.BlockSize <= r.memory.limit; off += posix.ChunkSize {
 		r.write(a, make([]byte, posix.BlockSize), off)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -24,11 +25,13 @@ import (
 // This file puts together what proves and what checks an identity: which
 // package, from which options and keys.
 
-func pins(list []string) (all []certs.Pin, err error) {
+// pins understands what an option or a key says; what names it, and code is that
+// of a mistake there.
+func pins(list []string, what string, code int) (all []certs.Pin, err error) {
 	for _, s := range list {
 		p, err := certs.ParsePin(s)
 		if err != nil {
-			return nil, fail(exitConfig, "openssl x509 -noout -fingerprint -sha256 -in FILE shows it", "tls.pins: %w", err)
+			return nil, fail(code, "openssl x509 -noout -fingerprint -sha256 -in FILE shows it", "%s: %w", what, err)
 		}
 		all = append(all, p)
 	}
@@ -44,7 +47,7 @@ func certsConfig(t config.TLS, log *slog.Logger) (out certs.Config, err error) {
 		CA: t.CA, Truststore: t.Truststore, TruststorePassword: hidden(t.TruststorePassword), Log: log,
 		ClientAuth: map[string]certs.ClientAuth{"require": certs.RequireCert, "request": certs.RequestCert, "none": certs.IgnoreCert}[t.ClientAuth],
 	}
-	if out.Pins, err = pins(t.Pins); err != nil {
+	if out.Pins, err = pins(t.Pins, "tls.pins", exitConfig); err != nil {
 		return out, err
 	}
 	if out.MinVersion, err = certs.ParseVersion(t.MinVersion); err != nil {
@@ -117,7 +120,7 @@ func httpsClient(ca string) (*http.Client, error) {
 
 // loadMaterial loads that of a mount; log may be nil.
 func loadMaterial(o *mountopt.Options, log *slog.Logger) (*certs.Store, error) {
-	all, err := pins(o.Pins)
+	all, err := pins(o.Pins, "mount option pin", exitUsage)
 	if err != nil {
 		return nil, err
 	}
@@ -161,17 +164,8 @@ func initiate(e *env, o *mountopt.Options, server string) kerberos.InitiateConfi
 		host = server
 	}
 	return kerberos.InitiateConfig{
-		Server: firstOf(o.SPN, kerberos.Service+"/"+strings.ToLower(host)), Conf: firstOf(o.Krb5Conf, e.getenv("KRB5_CONFIG")),
+		Server: cmp.Or(o.SPN, kerberos.Service+"/"+strings.ToLower(host)), Conf: cmp.Or(o.Krb5Conf, e.getenv("KRB5_CONFIG")),
 		Principal: o.Principal, Keytab: o.Keytab,
-		Cache: firstOf(o.CCache, e.getenv("KRB5CCNAME"), "FILE:/tmp/krb5cc_"+strconv.Itoa(os.Geteuid())),
+		Cache: cmp.Or(o.CCache, e.getenv("KRB5CCNAME"), "FILE:/tmp/krb5cc_"+strconv.Itoa(os.Geteuid())),
 	}
-}
-
-func firstOf(all ...string) string {
-	for _, s := range all {
-		if s != "" {
-			return s
-		}
-	}
-	return ""
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -218,7 +219,7 @@ func lineOf(u callers.Line) string {
 	if !s.Expires.IsZero() {
 		text += "  until " + s.Expires.Format(time.DateTime)
 	}
-	if why := firstOf(s.Refused, u.Refused); why != "" {
+	if why := cmp.Or(s.Refused, u.Refused); why != "" {
 		text += "  refused: " + why
 	} else if !s.Connected {
 		text += "  " + connected(false, s.LastError)

@@ -10,7 +10,6 @@
 package groups
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -59,22 +58,8 @@ const maxFile = 1 << 20
 //	bob:
 func ParseStatic(r io.Reader) (*Static, error) {
 	s := &Static{of: map[string][]string{}}
-	in, line := bufio.NewScanner(r), 0
-	in.Buffer(nil, 1<<20)
-	for in.Scan() {
-		if line++; line > maxFile {
-			return nil, fmt.Errorf("line %d: there may be %d lines", line, maxFile)
-		}
-		text := strings.TrimSpace(in.Text())
-		if text == "" || text[0] == '#' {
-			continue
-		}
-		if err := s.add(text); err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
-		}
-	}
-	if err := in.Err(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", line+1, err)
+	if err := (idmap.Lines{Most: maxFile, Bound: "there may be", Longest: 1 << 20}).Each(r, s.add); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

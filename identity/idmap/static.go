@@ -1,7 +1,6 @@
 package idmap
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -33,22 +32,8 @@ func ParseStatic(r io.Reader) (*Static, error) {
 	for _, k := range []Kind{User, Group} {
 		s.names[k], s.numbers[k] = map[uint32]string{}, map[string]uint32{}
 	}
-	in := bufio.NewScanner(r)
-	line := 0
-	for in.Scan() {
-		if line++; line > maxMap {
-			return nil, fmt.Errorf("line %d: a map has at most %d lines", line, maxMap)
-		}
-		text := strings.TrimSpace(in.Text())
-		if text == "" || text[0] == '#' {
-			continue
-		}
-		if err := s.add(text); err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
-		}
-	}
-	if err := in.Err(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", line+1, err)
+	if err := (Lines{Most: maxMap, Bound: "a map has at most"}).Each(r, s.add); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 
@@ -184,11 +185,11 @@ func plain(err error) error {
 		return errors.New("the ticket can't be read by the server's key: the keytab is not that of the KDC")
 	}
 	switch k.ErrorCode {
-	case 32: // KRB_AP_ERR_TKT_EXPIRED
+	case errorcode.KRB_AP_ERR_TKT_EXPIRED:
 		return errors.New("the ticket has expired: run kinit")
-	case 37: // KRB_AP_ERR_SKEW
+	case errorcode.KRB_AP_ERR_SKEW:
 		return errors.New("the clocks of client and server are too far apart: set them by NTP")
-	case 38: // KRB_AP_ERR_BADADDR
+	case errorcode.KRB_AP_ERR_BADADDR:
 		return errors.New("the ticket is for another address: get one without addresses (kinit -A)")
 	}
 	return fmt.Errorf("error %d: %s", k.ErrorCode, k.EText)

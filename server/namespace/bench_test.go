@@ -14,6 +14,21 @@ import (
 
 var million = flag.Bool("million", false, "benchmark directories of a million entries too")
 
+// engines are those that a namespace is measured on.
+var engines = []struct {
+	name string
+	open func(*testing.B) engine.Engine
+}{
+	{"mem", func(*testing.B) engine.Engine { return mem.New() }},
+	{"pebble", func(b *testing.B) engine.Engine {
+		e, err := pebble.Open(pebble.Config{Dir: b.TempDir()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return e
+	}},
+}
+
 // populate makes n files in dir, many in a transaction.
 func populate(b *testing.B, v View, dir posix.Ino, n int) {
 	b.Helper()
@@ -51,19 +66,7 @@ func populate(b *testing.B, v View, dir posix.Ino, n int) {
 // BenchmarkDirectory says what an operation costs in directories of different
 // sizes: it must not grow with them.
 func BenchmarkDirectory(b *testing.B) {
-	for _, e := range []struct {
-		name string
-		open func(*testing.B) engine.Engine
-	}{
-		{"mem", func(*testing.B) engine.Engine { return mem.New() }},
-		{"pebble", func(b *testing.B) engine.Engine {
-			e, err := pebble.Open(pebble.Config{Dir: b.TempDir()})
-			if err != nil {
-				b.Fatal(err)
-			}
-			return e
-		}},
-	} {
+	for _, e := range engines {
 		for _, n := range []int{1000, 100_000, 1_000_000} {
 			if n > 100_000 && !*million {
 				continue
@@ -130,19 +133,7 @@ func benchDirectory(b *testing.B, v View, n int) {
 // BenchmarkNames says what giving, changing and taking names costs, with the
 // records that tell where an inode is named.
 func BenchmarkNames(b *testing.B) {
-	for _, e := range []struct {
-		name string
-		open func(*testing.B) engine.Engine
-	}{
-		{"mem", func(*testing.B) engine.Engine { return mem.New() }},
-		{"pebble", func(b *testing.B) engine.Engine {
-			e, err := pebble.Open(pebble.Config{Dir: b.TempDir()})
-			if err != nil {
-				b.Fatal(err)
-			}
-			return e
-		}},
-	} {
+	for _, e := range engines {
 		b.Run(e.name, func(b *testing.B) {
 			eng := e.open(b)
 			defer eng.Close()

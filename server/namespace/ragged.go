@@ -143,15 +143,17 @@ func (s *snap) worn(ino posix.Ino, lo, hi uint64, z Zeal) (worn []posix.Extent, 
 		return nil, 0, err
 	}
 	own := map[sliceName]uint64{}
+	var slices []posix.Slice // each once
 	for _, e := range all {
-		own[nameOf(e.Slice)]++
+		name := nameOf(e.Slice)
+		if own[name] == 0 {
+			slices = append(slices, e.Slice)
+		}
+		own[name]++
 	}
 	// A slice that is named elsewhere too would not go away.
-	for _, e := range all {
-		if own[nameOf(e.Slice)] == 0 {
-			continue
-		}
-		b, ok, err := s.r.Get(sliceKey(keyRef, e.Slice))
+	for _, slice := range slices {
+		b, ok, err := s.r.Get(sliceKey(keyRef, slice))
 		if err != nil {
 			return nil, 0, err
 		}
@@ -162,8 +164,8 @@ func (s *snap) worn(ino posix.Ino, lo, hi uint64, z Zeal) (worn []posix.Extent, 
 		if err != nil {
 			return nil, 0, err
 		}
-		if r.count != own[nameOf(e.Slice)] {
-			delete(own, nameOf(e.Slice))
+		if r.count != own[nameOf(slice)] {
+			delete(own, nameOf(slice))
 		}
 	}
 	return choose(all, z, func(s posix.Slice) bool { return own[nameOf(s)] > 0 }), end, nil

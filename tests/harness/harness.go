@@ -103,12 +103,8 @@ func (w *Ward) Restart(t testing.TB) {
 // dead mount. Programs in the midst of a call get an error.
 func (w *Ward) Kill9(t testing.TB) {
 	t.Helper()
-	w.proc.kill()
+	w.proc.killMounted(t, w.mnt)
 	w.proc = nil
-	unmount(w.mnt)
-	if Mounted(w.mnt) {
-		t.Fatalf("%s is still mounted after kill -9 and a lazy unmount", w.mnt)
-	}
 }
 
 // Logs is what it wrote to standard error, all starts together, shortened to

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 )
 
@@ -131,6 +132,16 @@ func (p *process) terminate(mnt string) error {
 func (p *process) kill() {
 	syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.done
+}
+
+// killMounted is kill for one that has a mount, which is taken away.
+func (p *process) killMounted(t testing.TB, mnt string) {
+	t.Helper()
+	p.kill()
+	unmount(mnt)
+	if Mounted(mnt) {
+		t.Fatalf("%s is still mounted after kill -9 and a lazy unmount", mnt)
+	}
 }
 
 func orZero(err error) error {

@@ -130,12 +130,8 @@ func answers(mnt string) bool {
 // the midst of a call get an error.
 func (m *Mount) Kill9(t testing.TB) {
 	t.Helper()
-	m.proc.kill()
+	m.proc.killMounted(t, m.mnt)
 	m.proc = nil
-	unmount(m.mnt)
-	if Mounted(m.mnt) {
-		t.Fatalf("%s is still mounted after kill -9 and a lazy unmount", m.mnt)
-	}
 }
 
 // Wait waits until the mount has ended by itself and answers what was not clean
