@@ -27,7 +27,7 @@ CGO ?= $(shell command -v gcc >/dev/null && [ -e /usr/include/stdlib.h ] && echo
 system = harness owners posix coherence shared acl identity scale programs crash refusals bench/wardbench
 space := $(subst ,, )
 
-.PHONY: help run test check lint unit system build bench fuzz install clean setup-go setup-run setup-test
+.PHONY: help run test check lint unit system build bench soak fuzz install clean setup-go setup-run setup-test
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -61,6 +61,9 @@ system: setup-test build ## the real binary on a real mount
 
 bench: setup-test build ## figures of a local directory, a mount, and PEERS="NAME=DIR ..."
 	WARDFS_BIN='$(CURDIR)/bin/wardfs' $(GO) run ./tests/bench/wardbench $(BENCHFLAGS) $(PEERS)
+
+soak: setup-test ## ten minutes of load while all that proves or protects is rotated
+	$(go_path) $(GO) test -count=1 -timeout=30m ./tests/soak -full -v
 
 fuzz: setup-go ## every fuzz target for FUZZTIME
 	@GO=$(GO) FUZZTIME='$(FUZZTIME)' tests/fuzz.sh

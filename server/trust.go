@@ -4,12 +4,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net"
-	"sync"
 
 	"google.golang.org/grpc/credentials"
 
 	"github.com/wardfs/wardfs/identity/certs"
-	"github.com/wardfs/wardfs/posix"
 )
 
 // watching is TLS whose connections are kept in a set.
@@ -58,14 +56,13 @@ func (s *Server) JudgeChannels() {
 		all = append(all, t)
 	}
 	s.mu.Unlock()
-	var told sync.WaitGroup
 	for _, t := range all {
-		if err := s.judgeChannel(t.who.channel.TLS); err != nil {
+		if s.judgeChannel(t.who.channel.TLS) != nil {
 			s.expelled.add(uint64(t.sess.ID), s.c.Now().Add(s.c.CapabilityLife), s.c.Now())
-			told.Go(func() { t.farewell(posix.E("session", posix.EACCES, err)) })
 		}
 	}
-	told.Wait()
+	// Nothing is said before: a mount that has a good certificate by now comes
+	// back unnoticed, and any other is told the cause in its next handshake.
 	s.conns.Judge(s.judgeChannel, func(c net.Conn, why error) {
 		s.c.Log.Warn("a connection is cut", "peer", c.RemoteAddr().String(), "err", why)
 	})

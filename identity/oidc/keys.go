@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -27,8 +28,12 @@ const (
 // keySet is the issuer's published keys. The last good set stays until there
 // is a better one: an issuer that is away keeps nobody out whose key is known.
 // Tokens decide neither where keys come from nor how often they are fetched.
+//
+// A file costs nothing to look at: it is read again as soon as it has changed,
+// so that a key that was taken out of it is good no more.
 type keySet struct {
 	fetch func(context.Context) ([]jose.JSONWebKey, error)
+	stamp func() string // the state of the file; nil for an address
 	now   func() time.Time
 	log   *slog.Logger
 
@@ -36,6 +41,7 @@ type keySet struct {
 	keys  []jose.JSONWebKey
 	had   time.Time     // when keys were fetched
 	tried time.Time     // when it was last tried
+	seen  string        // the stamp of then
 	err   error         // what came of it
 	busy  chan struct{} // closed when the fetch under way is over; nil: none is
 }
@@ -53,6 +59,7 @@ func newKeySet(c Config) (*keySet, error) {
 	switch {
 	case strings.HasPrefix(where, "/"):
 		s.fetch = func(context.Context) ([]jose.JSONWebKey, error) { return readKeys(where) }
+		s.stamp = func() string { return stampOf(where) }
 	case where != "":
 		if err := secure(where); err != nil {
 			return nil, err
@@ -76,16 +83,28 @@ func secure(addr string) error {
 	return nil
 }
 
+// stampOf is another text when a file has changed.
+func stampOf(path string) string {
+	var st syscall.Stat_t
+	if syscall.Stat(path, &st) != nil {
+		return "none"
+	}
+	return fmt.Sprint(st.Dev, st.Ino, st.Size, st.Mtim, st.Ctim)
+}
+
+// changed reports whether the file is another than the one that was read.
+func (s *keySet) changed() bool { return s.stamp != nil && s.stamp() != s.seen }
+
 // get answers the keys that are known, fetched if there are none. Old ones are
 // good, and fetched anew beside.
 func (s *keySet) get(ctx context.Context) ([]jose.JSONWebKey, error) {
 	s.mu.Lock()
-	keys, old := s.keys, s.now().Sub(s.had) > keysAge
+	keys, old, changed := s.keys, s.now().Sub(s.had) > keysAge, s.changed()
 	if keys != nil && old {
 		s.begin()
 	}
 	s.mu.Unlock()
-	if keys != nil {
+	if keys != nil && !changed {
 		return keys, nil
 	}
 	return s.renew(ctx)
@@ -119,10 +138,13 @@ func (s *keySet) begin() chan struct{} {
 	if s.busy != nil {
 		return s.busy
 	}
-	if !s.tried.IsZero() && s.now().Sub(s.tried) < keysPause {
+	if !s.tried.IsZero() && s.now().Sub(s.tried) < keysPause && !s.changed() {
 		return nil
 	}
 	s.tried, s.busy = s.now(), make(chan struct{})
+	if s.stamp != nil {
+		s.seen = s.stamp() // before it is read: what changes meanwhile is read again
+	}
 	go func(busy chan struct{}) {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()

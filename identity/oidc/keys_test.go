@@ -1,6 +1,10 @@
 package oidc
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -130,4 +134,44 @@ func FuzzParseKeys(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A file that has changed is read at once: a key that came is good, one that
+// went is not, and half a file changes nothing.
+func TestKeyFileIsFollowed(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jwks")
+	publish := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(kids ...string) string {
+		var keys []string
+		for _, kid := range kids {
+			key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := jose.JSONWebKey{Key: key.Public(), KeyID: kid}.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys = append(keys, string(b))
+		}
+		return `{"keys":[` + strings.Join(keys, ",") + `]}`
+	}
+	s, err := newKeySet(Config{JWKS: path, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range []struct {
+		text string
+		want int
+	}{{set("a"), 1}, {set("a", "b", "c"), 3}, {`{"keys":[`, 3}, {set("b", "c"), 2}} {
+		publish(c.text)
+		if keys, err := s.get(t.Context()); err != nil || len(keys) != c.want {
+			t.Errorf("step %d: %d keys, %v; want %d", i, len(keys), err, c.want)
+		}
+	}
 }
