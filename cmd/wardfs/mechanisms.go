@@ -145,6 +145,12 @@ func prover(e *env, o *mountopt.Options, server string) (identity.Prover, error)
 		return p, nil
 	case identity.OIDC:
 		switch {
+		case o.Token == tokenOfLogin:
+			source, err := loginSource(e)
+			if err != nil {
+				return nil, err
+			}
+			return oidc.Prover{Token: source}, nil
 		case o.Token != "":
 			return oidc.Prover{Token: oidc.File(o.Token)}, nil
 		case o.TokenExec != "":

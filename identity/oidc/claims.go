@@ -24,25 +24,33 @@ const (
 // judge holds claims, whose signature is good, to the configuration. It asks
 // nobody.
 func (c Config) judge(raw map[string]any, ch identity.Channel) (Claims, error) {
-	if iss, _ := raw["iss"].(string); iss != c.Issuer {
-		return Claims{}, fmt.Errorf("a token of issuer %q, and here those of %q are good", clip(iss), c.Issuer)
-	}
-	if err := c.judgeTimes(raw); err != nil {
+	if err := c.judgeOrigin(raw); err != nil {
 		return Claims{}, err
-	}
-	if len(c.Audience) > 0 {
-		aud, err := words(raw, "aud", false)
-		if err != nil || !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(c.Audience, a) }) {
-			return Claims{}, fmt.Errorf("a token for %s, and not for %s", clip(strings.Join(aud, ", ")), strings.Join(c.Audience, " or "))
-		}
-	}
-	if tid, _ := raw["tid"].(string); c.Tenant != "" && tid != c.Tenant {
-		return Claims{}, fmt.Errorf("a token of tenant %q, and not of %q", clip(tid), c.Tenant)
 	}
 	if err := bound(raw, ch); err != nil {
 		return Claims{}, err
 	}
 	return c.names(raw)
+}
+
+// judgeOrigin asks who gave the token, to whom and when.
+func (c Config) judgeOrigin(raw map[string]any) error {
+	if iss, _ := raw["iss"].(string); iss != c.Issuer {
+		return fmt.Errorf("a token of issuer %q, and here those of %q are good", clip(iss), c.Issuer)
+	}
+	if err := c.judgeTimes(raw); err != nil {
+		return err
+	}
+	if len(c.Audience) > 0 {
+		aud, err := words(raw, "aud", false)
+		if err != nil || !slices.ContainsFunc(aud, func(a string) bool { return slices.Contains(c.Audience, a) }) {
+			return fmt.Errorf("a token for %s, and not for %s", clip(strings.Join(aud, ", ")), strings.Join(c.Audience, " or "))
+		}
+	}
+	if tid, _ := raw["tid"].(string); c.Tenant != "" && tid != c.Tenant {
+		return fmt.Errorf("a token of tenant %q, and not of %q", clip(tid), c.Tenant)
+	}
+	return nil
 }
 
 // judgeTimes looks at exp always, at iat always, at nbf when told to.

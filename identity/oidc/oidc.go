@@ -3,8 +3,8 @@
 // RFC 9068). It checks the signature by the issuer's published keys and every
 // claim that says for whom, from when and until when the token is.
 //
-// It refuses to be more than a check: it starts no login in a browser, and it
-// takes no key, address or certificate out of the token itself. A bearer token
+// It refuses to be more than a check: how a user gets a token is package
+// login's, and it takes no key, address or certificate out of the token itself. A bearer token
 // is not bound to the TLS channel: whoever has it, is its user, and a token
 // that was stolen can be used until it expires. A token that says to whom it is
 // bound (cnf of RFC 8705) is held to it.
@@ -12,6 +12,7 @@ package oidc
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -142,21 +143,43 @@ func (v *Verifier) Verify(ctx context.Context, c identity.Channel, proof []byte)
 // Check answers what a token says, if it is a good one. Its errors say what is
 // wrong with it and have nothing of the token but its claims.
 func (v *Verifier) Check(ctx context.Context, c identity.Channel, token string) (Claims, error) {
-	if len(token) > MaxToken {
-		return Claims{}, fmt.Errorf("a token of %d bytes: the most is %d", len(token), MaxToken)
-	}
-	t, err := jwt.ParseSigned(token, v.algs)
-	if err != nil {
-		return Claims{}, fmt.Errorf("not a token that is signed by one of %v", v.c.Algorithms)
-	}
-	if len(t.Headers) != 1 {
-		return Claims{}, errors.New("not a token with one signature")
-	}
-	raw, err := v.open(ctx, t)
+	raw, err := v.parse(ctx, token)
 	if err != nil {
 		return Claims{}, err
 	}
 	return v.c.judge(raw, c)
+}
+
+// CheckID answers until when an ID token is good that was given to the client
+// whose name is the Audience. Its nonce must be that one, unless that is empty.
+// For whom it is the client need not understand.
+func (v *Verifier) CheckID(ctx context.Context, token, nonce string) (time.Time, error) {
+	raw, err := v.parse(ctx, token)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if err := v.c.judgeOrigin(raw); err != nil {
+		return time.Time{}, err
+	}
+	if got, _ := raw["nonce"].(string); nonce != "" && subtle.ConstantTimeCompare([]byte(got), []byte(nonce)) != 1 {
+		return time.Time{}, errors.New("the token is an answer to another login (nonce)")
+	}
+	return when(raw, "exp")
+}
+
+// parse answers the claims of a token that the issuer has signed.
+func (v *Verifier) parse(ctx context.Context, token string) (map[string]any, error) {
+	if len(token) > MaxToken {
+		return nil, fmt.Errorf("a token of %d bytes: the most is %d", len(token), MaxToken)
+	}
+	t, err := jwt.ParseSigned(token, v.algs)
+	if err != nil {
+		return nil, fmt.Errorf("not a token that is signed by one of %v", v.c.Algorithms)
+	}
+	if len(t.Headers) != 1 {
+		return nil, errors.New("not a token with one signature")
+	}
+	return v.open(ctx, t)
 }
 
 // open answers the claims if one of the issuer's keys has signed them.

@@ -1,10 +1,13 @@
 package identity
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -96,4 +99,51 @@ func TestIssuerRotatesItsKeys(t *testing.T) {
 	}
 	close(stop)
 	job.Wait()
+}
+
+// A user logs in by a code, mounts, and goes on with tokens that are got anew;
+// logged out, it gets none.
+func TestLogin(t *testing.T) {
+	d := dextest.Start(t)
+	d.Life = 20 * time.Second
+	d.Users(dextest.User{Name: "alice"})
+	s := newIssued(t, d)
+	t.Setenv("XDG_STATE_HOME", s.dir)
+	bin, err := harness.Binary()
+	must(t, err)
+	cmd := exec.Command(bin, "login", "--issuer", d.URL, "--client-id", dextest.Client, "--ca", d.CA)
+	said, err := cmd.StderrPipe()
+	must(t, err)
+	must(t, cmd.Start())
+	found := false
+	for in := bufio.NewScanner(said); in.Scan(); {
+		if addr := strings.TrimSpace(in.Text()); strings.Contains(addr, "user_code=") {
+			page, err := d.Browse(addr, "alice")
+			if found = err == nil && strings.Contains(page, "Login Successful"); !found {
+				t.Errorf("the browser: %v %s", err, page)
+			}
+		}
+	}
+	if err := cmd.Wait(); err != nil || !found {
+		t.Fatalf("login: %v", err)
+	}
+	r := harness.Run(t, time.Minute, "login", "--print-token")
+	if r.Code != 0 || !strings.Contains(r.Stdout, `"kind":"ExecCredential"`) {
+		t.Errorf("--print-token: %d %s", r.Code, r.Stderr)
+	}
+	mnt := s.SecondMount(t, "mechanism=OIDC", "token=login")
+	if r := harness.Run(t, time.Minute, "whoami", mnt); !strings.Contains(r.Stdout, "alice (OIDC)") {
+		t.Errorf("whoami: %q", r.Stdout)
+	}
+	stop := make(chan struct{})
+	time.AfterFunc(d.Life+5*time.Second, func() { close(stop) })
+	if err := work(mnt, stop); err != nil {
+		t.Errorf("a job that outlives its token: %v", err)
+	}
+	if r := harness.Run(t, time.Minute, "logout"); r.Code != 0 || !strings.Contains(r.Stdout, "logged out") {
+		t.Errorf("logout: %d %s", r.Code, r.Stderr)
+	}
+	if r := harness.Run(t, time.Minute, "login", "--print-token"); r.Code == 0 || !strings.Contains(r.Stderr, "nobody is logged in") || r.Stdout != "" {
+		t.Errorf("after logout: %d %q %q", r.Code, r.Stdout, r.Stderr)
+	}
 }

@@ -247,6 +247,8 @@ func (o *Options) checkCaller() error {
 		return &Error{"mount option identity=caller needs proven names, and SIMPLE proves none", "leave mechanism=SIMPLE and user= out"}
 	case o.Impersonate != "":
 		return &Error{"mount options identity=caller and impersonate= exclude each other", "leave one of them out"}
+	case o.Token == "login":
+		return &Error{"mount option token=login is the login of who mounts, and with identity=caller each has its own", "let each keep a token in a file, as token=/run/user/%{uid}/wardfs/token"}
 	case o.TokenExec != "":
 		return &Error{"mount option token_exec= is one token for all, and with identity=caller each shows its own", "give token=FILE with %{uid} in it"}
 	case o.Keytab != "" && o.HasCert():

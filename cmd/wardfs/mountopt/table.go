@@ -89,7 +89,7 @@ func ours() []Option {
 		text("ccache", "FILE:PATH|DIR:PATH", "the ticket cache; default: KRB5CCNAME, or that of who mounts. With identity=caller a pattern for each user's, as FILE:/tmp/krb5cc_%{uid}", func(o *Options) *string { return &o.CCache }),
 		text("spn", "wardfs/HOST", "the server's principal, without its realm; default: of the host that is mounted", func(o *Options) *string { return &o.SPN }),
 		text("krb5_conf", "FILE", "default: KRB5_CONFIG, or /etc/krb5.conf", func(o *Options) *string { return &o.Krb5Conf }),
-		text("token", "FILE", "the token of OIDC, read anew each time; default: WARDFS_TOKEN. With identity=caller a pattern, as /run/user/%{uid}/wardfs/token", func(o *Options) *string { return &o.Token }),
+		text("token", "FILE|login", "the token of OIDC, read anew each time, or that of `wardfs login`; default: WARDFS_TOKEN. With identity=caller a pattern, as /run/user/%{uid}/wardfs/token", func(o *Options) *string { return &o.Token }),
 		text("token_exec", "COMMAND", "a plugin that prints it, as kubectl's do (ExecCredential)", func(o *Options) *string { return &o.TokenExec }),
 		{Name: "user", Value: "NAME", Doc: "the name that SIMPLE states; default: who mounts. Alone it is fstab's word", flag: nothing, value: setUser},
 		{Name: "memory", Value: "64MiB", Doc: "most memory for data that is cached or not yet written; default 256MiB", value: setMemory},

@@ -77,7 +77,7 @@ func Start(t testing.TB, users ...User) *Issuer {
 	d.must(err)
 	d.addr = l.Addr().String()
 	d.must(l.Close())
-	d.URL = "https://" + d.addr + "/dex"
+	d.URL = "https://" + d.addr // without a path: dex takes its own page for codes as an answer only so
 	a, err := certs.Open(filepath.Join(d.dir, "tls"), nil)
 	d.must(err)
 	_, err = a.Server("dex", certs.Hosts())
