@@ -21,6 +21,7 @@ const (
 	Kerberos = "KERBEROS" // a ticket for the server
 	OIDC     = "OIDC"     // a signed token (JWT) of an issuer
 	X509     = "X509"     // the certificate that the client showed in the TLS handshake
+	Custom   = "CUSTOM"   // whatever a plugin of the server takes
 )
 
 // ErrCredential is why there is no proof: the credential is not there, or has

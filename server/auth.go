@@ -24,7 +24,7 @@ type Auth struct {
 	// Mechanisms are those that are accepted; none is none.
 	Mechanisms []string
 	// Verifiers are the bodies of those that need more than is here: KERBEROS,
-	// OIDC.
+	// OIDC, CUSTOM.
 	Verifiers []identity.Verifier
 	// SimpleAnywhere accepts SIMPLE from other machines too.
 	SimpleAnywhere bool

@@ -9,15 +9,18 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/user"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/wardfs/wardfs/cmd/wardfs/config"
 	"github.com/wardfs/wardfs/cmd/wardfs/mountopt"
 	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/certs"
+	"github.com/wardfs/wardfs/identity/custom"
 	"github.com/wardfs/wardfs/identity/kerberos"
 	"github.com/wardfs/wardfs/identity/oidc"
 )
@@ -97,7 +100,35 @@ func verifiers(c *config.Config, superuser string, log *slog.Logger) (all []iden
 		}
 		all = append(all, v)
 	}
+	if slices.Contains(c.Auth.Mechanisms, identity.Custom) {
+		v, err := plugin(&c.Auth.Custom, superuser, log)
+		if err != nil {
+			return nil, fail(exitConfig, "check auth.custom", "auth.custom: %w", err)
+		}
+		all = append(all, v)
+	}
 	return all, nil
+}
+
+// plugin is what judges for CUSTOM.
+func plugin(c *config.Custom, superuser string, log *slog.Logger) (*custom.Verifier, error) {
+	conf := custom.Config{Command: c.Command, Timeout: c.Timeout, Reserved: []string{"root", superuser}, Log: log}
+	if c.User != "" {
+		u, err := user.Lookup(c.User)
+		if err != nil {
+			return nil, err
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
+		if err != nil {
+			return nil, err
+		}
+		conf.As = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)} // and in no other group
+	}
+	return custom.New(conf)
 }
 
 // httpsClient trusts the authorities of a file, or this host's.
@@ -143,6 +174,11 @@ func prover(e *env, o *mountopt.Options, server string) (identity.Prover, error)
 			return nil, fail(exitUsage, "see `wardfs mount --help`", "%w", err)
 		}
 		return p, nil
+	case identity.Custom:
+		if o.Proof != "" {
+			return custom.Prover{Proof: custom.File(o.Proof)}, nil
+		}
+		return custom.Prover{Proof: custom.Exec(strings.Fields(o.ProofExec), os.Environ())}, nil
 	case identity.OIDC:
 		switch {
 		case o.Token == tokenOfLogin:

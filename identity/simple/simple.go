@@ -37,7 +37,7 @@ func (v Verifier) Verify(_ context.Context, c identity.Channel, proof []byte) (i
 	}
 	name := string(proof)
 	if err := identity.CheckName(name); err != nil {
-		return identity.Verified{}, fmt.Errorf("%w: user %q: %w", identity.ErrRefused, name, err)
+		return identity.Verified{}, fmt.Errorf("%w: user %.100q: %w", identity.ErrRefused, name, err)
 	}
 	return identity.Verified{Principal: identity.Principal{Name: name, Mechanism: identity.Simple}}, nil
 }

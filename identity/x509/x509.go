@@ -35,7 +35,7 @@ func (Verifier) Verify(_ context.Context, c identity.Channel, _ []byte) (identit
 	}
 	name := c.TLS.VerifiedChains[0][0].Subject.CommonName
 	if err := identity.CheckName(name); err != nil {
-		return identity.Verified{}, fmt.Errorf("%w: the certificate's common name %q: %w", identity.ErrRefused, name, err)
+		return identity.Verified{}, fmt.Errorf("%w: the certificate's common name %.100q: %w", identity.ErrRefused, name, err)
 	}
 	return identity.Verified{Principal: identity.Principal{Name: name, Mechanism: identity.X509}}, nil
 }

@@ -37,6 +37,13 @@ type OIDC struct {
 	Superuser  bool          `key:"allow_superuser" default:"false" doc:"Let a token name auth.superuser, or root. Whoever chooses names at the issuer can then be it."`
 }
 
+// Custom is the plugin of CUSTOM.
+type Custom struct {
+	Command []string      `key:"command" doc:"The plugin, a whole path, and its arguments, without a shell. It reads the proof and prints who that is: docs/authentication.md."`
+	User    string        `key:"user" doc:"The user of this host that it runs as. Empty: the server's own."`
+	Timeout time.Duration `key:"timeout" default:"10s" doc:"How long it may take, 1m at most."`
+}
+
 // RolesToGroups are the groups of each role.
 func (o *OIDC) RolesToGroups() (map[string][]string, error) {
 	all := map[string][]string{}
@@ -76,6 +83,9 @@ func (c *Config) checkMechanisms() error {
 		return c.wrong("auth.mechanisms", "set auth.kerberos.keytab", "auth.mechanisms has KERBEROS, but there is no auth.kerberos.keytab")
 	case has("OIDC") && c.Auth.OIDC.Issuer == "":
 		return c.wrong("auth.mechanisms", "set auth.oidc.issuer", "auth.mechanisms has OIDC, but there is no auth.oidc.issuer")
+	}
+	if has("CUSTOM") && len(c.Auth.Custom.Command) == 0 {
+		return c.wrong("auth.mechanisms", "set auth.custom.command", "auth.mechanisms has CUSTOM, but there is no auth.custom.command")
 	}
 	return c.Auth.OIDC.check(c)
 }

@@ -27,11 +27,12 @@ type Config struct {
 	TLS TLS `key:"tls"`
 
 	Auth struct {
-		Mechanisms     []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509 KERBEROS OIDC" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate; KERBEROS a ticket; OIDC a signed token."`
+		Mechanisms     []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509 KERBEROS OIDC CUSTOM" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate; KERBEROS a ticket; OIDC a signed token; CUSTOM, for tests, what a plugin takes."`
 		Superuser      string   `key:"superuser" doc:"The principal whom permissions do not bind, if it has proven its name: by anything but SIMPLE. Empty: the user who runs the server."`
 		Supergroup     string   `key:"supergroup" default:"supergroup" doc:"The group whose members permissions do not bind either, if they have proven their names. Empty: none."`
 		Kerberos       Kerberos `key:"kerberos"`
 		OIDC           OIDC     `key:"oidc"`
+		Custom         Custom   `key:"custom"`
 		SimpleAnywhere bool     `key:"simple_anywhere" default:"false" doc:"Accept SIMPLE on other addresses than loopback too. Whoever reaches the port can then be anyone."`
 	} `key:"auth"`
 

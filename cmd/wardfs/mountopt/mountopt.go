@@ -37,10 +37,11 @@ type Options struct {
 	TruststorePassword        string
 	TLSDir                    string // pairs NAME.key, NAME.crt
 	Pins                      []string
-	Mechanism                 string // SIMPLE, X509, KERBEROS or OIDC; empty: X509 if there is a certificate
+	Mechanism                 string // SIMPLE, X509, KERBEROS, OIDC or CUSTOM; empty: X509 if there is a certificate
 	Principal, Keytab, CCache string // of KERBEROS
 	SPN, Krb5Conf             string
 	Token, TokenExec          string // of OIDC
+	Proof, ProofExec          string // of CUSTOM
 	User                      string // the name that SIMPLE states
 	Identity                  string // mount, caller, trusted or impersonate; empty: mount, for dev:DIR trusted
 	Impersonate               string // the user to act for, with identity=impersonate
@@ -207,8 +208,8 @@ func (o *Options) check() error {
 		return &Error{"mount option mechanism=X509 needs a certificate", "give cert=FILE,key=FILE"}
 	case o.User != "" && o.Mechanism == "X509":
 		return &Error{"mount option user= is for mechanism=SIMPLE; with X509 the certificate says who it is", "leave one of them out"}
-	case o.User != "" && (o.Mechanism == "KERBEROS" || o.Mechanism == "OIDC"):
-		return &Error{"mount option user= is for mechanism=SIMPLE; a ticket or a token says by itself who it is", "leave user= out; principal=USER@REALM chooses a ticket"}
+	case o.User != "" && (o.Mechanism == "KERBEROS" || o.Mechanism == "OIDC" || o.Mechanism == "CUSTOM"):
+		return &Error{"mount option user= is for mechanism=SIMPLE; a ticket, a token or a proof says by itself who it is", "leave user= out; principal=USER@REALM chooses a ticket"}
 	case o.Token != "" && o.TokenExec != "":
 		return &Error{"mount options token= and token_exec= both say where the token comes from", "leave one of them out"}
 	case o.User != "" && o.Cert != "" && o.Mechanism == "":
@@ -234,6 +235,10 @@ func (o *Options) checkMechanism() error {
 		return &Error{"mount options keytab= and ccache= both say where the ticket comes from", "leave one of them out"}
 	case o.Mechanism != "OIDC" && (o.Token != "" || o.TokenExec != ""):
 		return &Error{"mount options token= and token_exec= are for mechanism=OIDC", "give mechanism=OIDC"}
+	case o.Mechanism != "CUSTOM" && (o.Proof != "" || o.ProofExec != ""):
+		return &Error{"mount options proof= and proof_exec= are for mechanism=CUSTOM", "give mechanism=CUSTOM"}
+	case o.Mechanism == "CUSTOM" && (o.Proof == "") == (o.ProofExec == ""):
+		return &Error{"mount option mechanism=CUSTOM needs a proof", "give one of proof=FILE and proof_exec=COMMAND"}
 	}
 	return nil
 }
@@ -247,6 +252,8 @@ func (o *Options) checkCaller() error {
 		return &Error{"mount option identity=caller needs proven names, and SIMPLE proves none", "leave mechanism=SIMPLE and user= out"}
 	case o.Impersonate != "":
 		return &Error{"mount options identity=caller and impersonate= exclude each other", "leave one of them out"}
+	case o.Mechanism == "CUSTOM":
+		return &Error{"mount option identity=caller is for tickets, tokens and certificates, not for CUSTOM", "leave identity=caller out"}
 	case o.Token == "login":
 		return &Error{"mount option token=login is the login of who mounts, and with identity=caller each has its own", "let each keep a token in a file, as token=/run/user/%{uid}/wardfs/token"}
 	case o.TokenExec != "":
