@@ -21,12 +21,12 @@ var (
 // dispatchAdmin does the calls of superusers, which ask the tree nothing. It
 // answers false for any other.
 func (t *talk) dispatchAdmin(ctx context.Context, cred posix.Cred, c *proto.Call) (*proto.Reply, bool) {
-	r := new(proto.Reply)
+	var infos []*proto.SessionInfo
 	var err error
 	switch op := c.Op.(type) {
 	case *proto.Call_Sessions:
 		if err = t.maySupervise(cred); err == nil {
-			r.Sessions = t.s.sessionInfos()
+			infos = t.s.sessionInfos()
 		}
 	case *proto.Call_Evict:
 		if err = t.maySupervise(cred); err == nil && op.Evict.GetSession() == uint64(t.sess.ID) {
@@ -41,7 +41,7 @@ func (t *talk) dispatchAdmin(ctx context.Context, cred posix.Cred, c *proto.Call
 	if err != nil {
 		return failed(posix.E("admin", posix.ErrnoOf(err), err)), true
 	}
-	return r, true
+	return &proto.Reply{Sessions: infos}, true
 }
 
 // maySupervise answers EPERM unless the session is a superuser's. One that

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/wardfs/wardfs/posix"
@@ -14,11 +15,11 @@ import (
 
 // opName is the label of a call in errors and metrics: "lookup".
 func opName(c *proto.Call) string {
-	_, op, ok := strings.Cut(fmt.Sprintf("%T", c.GetOp()), "Call_")
-	if !ok {
+	op := c.GetOp()
+	if op == nil {
 		return "none"
 	}
-	return strings.ToLower(op)
+	return strings.ToLower(strings.TrimPrefix(reflect.TypeOf(op).Elem().Name(), "Call_"))
 }
 
 // call does one call for its caller, if the session's epoch is still in force.

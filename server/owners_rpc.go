@@ -14,16 +14,17 @@ import (
 // dispatchOwners does the calls about owners, which ask the tree nothing. It
 // answers false for any other, unless that one brings an id that is nobody's.
 func (t *talk) dispatchOwners(ctx context.Context, cred posix.Cred, c *proto.Call) (r *proto.Reply, ok bool) {
-	r = new(proto.Reply)
+	var idents *proto.Idents
+	var who *proto.Cred
 	var err error
 	switch op := c.Op.(type) {
 	case *proto.Call_Ids:
-		r.Idents, err = t.ids(ctx, op.Ids, t.who.trusted || cred.Super)
+		idents, err = t.ids(ctx, op.Ids, t.who.trusted || cred.Super)
 	case *proto.Call_Names:
-		r.Idents, err = t.names(ctx, op.Names)
+		idents, err = t.names(ctx, op.Names)
 	case *proto.Call_Whoami:
 		if !t.who.trusted {
-			r.Cred = proto.ToCred(cred)
+			who = proto.ToCred(cred)
 		}
 	default:
 		if err = t.checkOwners(ctx, cred, c); err == nil {
@@ -33,7 +34,7 @@ func (t *talk) dispatchOwners(ctx context.Context, cred posix.Cred, c *proto.Cal
 	if err != nil {
 		return failed(err), true
 	}
-	return r, true
+	return &proto.Reply{Idents: idents, Cred: who}, true
 }
 
 func (t *talk) ids(ctx context.Context, m *proto.Idents, fresh bool) (*proto.Idents, error) {

@@ -12,9 +12,8 @@ func detach[T any](ctx context.Context, f *Files, op string, fn func(context.Con
 	}
 	ch, left := make(chan answer), make(chan struct{})
 	ok := f.spawn(func() {
-		whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		whole, cancel := context.WithCancel(f.ctx)
 		defer cancel()
-		defer context.AfterFunc(f.ctx, cancel)()
 		v, err := fn(whole)
 		select {
 		case ch <- answer{v, err}:

@@ -68,8 +68,11 @@ var (
 	metaSteps  = []byte("msteps")  // the last entry that an upgrade under way has seen
 )
 
+// key8 has room behind it for two more numbers, which most keys have.
 func key8(kind byte, a uint64) []byte {
-	return binary.BigEndian.AppendUint64([]byte{kind}, a)
+	b := make([]byte, 1, 1+3*8)
+	b[0] = kind
+	return binary.BigEndian.AppendUint64(b, a)
 }
 
 func inodeKey(ino posix.Ino) []byte  { return key8(keyInode, uint64(ino)) }
