@@ -36,7 +36,7 @@ install)
 	install -d "$dest$prefix/lib/systemd/system" "$dest$prefix/lib/sysusers.d" "$dest$prefix/share/doc/wardfs"
 	sed "s|/usr/local/bin/wardfs|$prefix/bin/wardfs|" "$here/deploy/systemd/wardfs.service" >"$dest$prefix/lib/systemd/system/wardfs.service"
 	install -m 644 "$here/deploy/systemd/wardfs-sysusers.conf" "$dest$prefix/lib/sysusers.d/wardfs.conf"
-	install -m 644 "$here"/docs/cli.md "$here"/docs/config.md "$here"/deploy/example/server.yaml "$here"/deploy/example/fstab "$dest$prefix/share/doc/wardfs/"
+	install -m 644 "$here"/docs/*.md "$here"/README.md "$here"/CHANGELOG.md "$here"/deploy/example/server.yaml "$here"/deploy/example/fstab "$dest$prefix/share/doc/wardfs/"
 	if [ -z "$dest" ] && [ -d /run/systemd/system ]; then systemctl daemon-reload || true; fi
 	;;
 uninstall)

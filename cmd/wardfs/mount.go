@@ -44,7 +44,7 @@ func newMount(e *env) *cobra.Command {
 func mountHelp() string {
 	var b strings.Builder
 	b.WriteString(`mount connects to a server and shows its files at MNT. SERVER is HOST or HOST:PORT, or
-dev:DIR for the ` + "`wardfs dev`" + ` that runs over DIR on this machine. PATH is the directory of the
+dev:DIR for the ` + "`wardfs dev`" + ` that runs over DIR on this machine (dev:DIR:/PATH works too). PATH is the directory of the
 server that is seen at MNT, / by default; the server's exports say who may mount which. It returns
 when the mount can be used; what keeps it from that is told here.
 

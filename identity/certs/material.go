@@ -233,7 +233,7 @@ func readFile(path, what string) ([]byte, error) {
 		return data, nil
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, &Error{Errno: posix.ENOENT, Text: what + " file " + path + " is not there",
-			Next: "check the path in the configuration", Err: err}
+			Next: "check the path, in the configuration or the option that names it", Err: err}
 	case errors.Is(err, fs.ErrPermission):
 		return nil, &Error{Errno: posix.EACCES, Text: what + " file " + path + " may not be read by this user",
 			Next: "run as its owner, or chown it to the user who runs wardfs", Err: err}

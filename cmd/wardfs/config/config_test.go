@@ -263,6 +263,9 @@ func TestExampleIsTheDefault(t *testing.T) {
 			t.Errorf("%s is not in the example", k.Name)
 		}
 	}
+	if err := errors.Join(c.Set("tls.cert=/c"), c.Set("tls.key=/k"), c.Set("tls.ca=/a"), c.Check()); err != nil {
+		t.Errorf("with what it says is left to fill in: %v", err)
+	}
 	d := Default()
 	c.from, d.from = nil, nil
 	if c.Listen != d.Listen || c.TLS.HandshakeTime != d.TLS.HandshakeTime || c.Session != d.Session || c.Chunk != d.Chunk || c.Root != d.Root {

@@ -61,10 +61,15 @@ func (k Key) described() (typ, def string) {
 	return typ, def
 }
 
-// Example is a file that says what the defaults say. It lacks tls.cert and
-// tls.key, which have none.
+const exampleHead = `# Every key with its default; "" and [] are none. Left to you: tls.cert, tls.key and tls.ca,
+# without which a server does not start ("wardfs cert" makes them), and exports,
+# without which nobody but the superuser may mount.
+`
+
+// Example is a file that says what the defaults say, and what it lacks.
 func Example() string {
 	var b strings.Builder
+	b.WriteString(exampleHead)
 	group := ""
 	for _, k := range Keys() {
 		name := k.Name

@@ -97,6 +97,9 @@ func TestSpec(t *testing.T) {
 		"wardfs#host:/":           {Servers: []string{"host:7470"}, Path: "/"},
 		"dev:/var/lib/x/":         {Dev: "/var/lib/x"},
 		"dev:rel":                 {Dev: "rel"},
+		"dev:/x:/team/a/":         {Dev: "/x", Path: "/team/a"},
+		"dev:rel:/a:/b":           {Dev: "rel", Path: "/a:/b"},
+		"dev:/x:/":                {Dev: "/x"},
 		"wardfs#dev:/x":           {Dev: "/x"},
 		"dev:7470:/":              {Servers: []string{"dev:7470"}, Path: "/"}, // a host of that name
 		"dev":                     {Servers: []string{"dev:7470"}, Path: "/"},
@@ -109,7 +112,7 @@ func TestSpec(t *testing.T) {
 			t.Errorf("%q prints as %q, which reads as %+v, %v", text, got.String(), again, err)
 		}
 	}
-	for _, text := range []string{"", ":/", "a,,b", "host:port", "host:0", "host:99999", "::1", "[x]", "ho st", "http://host:/x", "dev:", "/dev/sda1", "a:1:2"} {
+	for _, text := range []string{"", ":/", "a,,b", "host:port", "host:0", "host:99999", "::1", "[x]", "ho st", "http://host:/x", "dev:", "dev::/a", "dev:/x:/a\nb", "/dev/sda1", "a:1:2"} {
 		if got, err := ParseSpec(text); err == nil {
 			t.Errorf("%q: got %+v", text, got)
 		}

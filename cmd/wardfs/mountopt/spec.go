@@ -15,28 +15,26 @@ const DefaultPort = "7470"
 // Spec is what to mount.
 type Spec struct {
 	Servers []string // "host:port"; none if Dev is set
-	Path    string   // the directory of the server to see as the root; "/" by default
+	Path    string   // the directory of the server to see as the root; "/" by default; "" is that too
 	Dev     string   // the folder of a `wardfs dev` on this machine
 }
 
 // String is the spec as /proc/mounts shows it.
 func (s Spec) String() string {
-	if s.Dev != "" {
+	if s.Dev != "" && s.Path != "" {
+		return "dev:" + s.Dev + ":" + s.Path
+	} else if s.Dev != "" {
 		return "dev:" + s.Dev
 	}
 	return strings.Join(s.Servers, ",") + ":" + s.Path
 }
 
-// ParseSpec reads SERVER[,SERVER...][:/PATH] or dev:DIR, with "wardfs#" before
+// ParseSpec reads SERVER[,SERVER...][:/PATH] or dev:DIR[:/PATH], with "wardfs#" before
 // it or not. A SERVER is HOST or HOST:PORT; an IPv6 address is in brackets.
 func ParseSpec(text string) (Spec, error) {
 	text = strings.TrimPrefix(text, "wardfs#")
 	if dir, ok := strings.CutPrefix(text, "dev:"); ok && !isPort(dir) {
-		clean := filepath.Clean(dir)
-		if dir == "" || strings.ContainsRune(dir, 0) || isPort(clean) {
-			return Spec{}, specError("dev: needs a folder", text)
-		}
-		return Spec{Dev: clean}, nil
+		return parseDev(dir, text)
 	}
 	if strings.Contains(text, "://") {
 		return Spec{}, specError("it is no URL", text)
@@ -49,7 +47,7 @@ func ParseSpec(text string) (Spec, error) {
 		servers = h // "server:", as for NFS
 	}
 	if strings.ContainsAny(s.Path, "\x00\n") {
-		return Spec{}, specError("the path has a line break or a zero byte in it", text)
+		return Spec{}, badPath(text)
 	}
 	for _, one := range strings.Split(servers, ",") {
 		hp, err := hostPort(one)
@@ -59,6 +57,28 @@ func ParseSpec(text string) (Spec, error) {
 		s.Servers = append(s.Servers, hp)
 	}
 	return s, nil
+}
+
+func badPath(text string) error {
+	return specError("the path has a line break or a zero byte in it", text)
+}
+
+// parseDev reads DIR[:/PATH].
+func parseDev(dir, text string) (Spec, error) {
+	sub := ""
+	if i := strings.Index(dir, ":/"); i >= 0 {
+		dir, sub = dir[:i], path.Clean(dir[i+1:])
+	}
+	clean := filepath.Clean(dir)
+	switch {
+	case dir == "" || strings.ContainsRune(dir, 0) || isPort(clean):
+		return Spec{}, specError("dev: needs a folder", text)
+	case strings.ContainsAny(sub, "\x00\n"):
+		return Spec{}, badPath(text)
+	case sub == "/":
+		sub = ""
+	}
+	return Spec{Dev: clean, Path: sub}, nil
 }
 
 // isPort tells host "dev" with a port from a folder.
@@ -96,5 +116,5 @@ func hostPort(one string) (string, error) {
 }
 
 func specError(why, text string) error {
-	return &Error{fmt.Sprintf("%q can't be mounted: %s", text, why), "write SERVER:/PATH, SERVER:PORT:/PATH or dev:DIR"}
+	return &Error{fmt.Sprintf("%q can't be mounted: %s", text, why), "write SERVER:/PATH, SERVER:PORT:/PATH or dev:DIR:/PATH"}
 }
