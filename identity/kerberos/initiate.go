@@ -219,11 +219,25 @@ func (p *Prover) Close() {
 
 // loadConf reads krb5.conf and takes the weak kinds of encryption out of it.
 func loadConf(path string) (*config.Config, error) {
-	var conf *config.Config
-	err := safely(func() (err error) { conf, err = config.Load(path); return err })
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	conf, err := parseConf(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return conf, nil
+}
+
+func parseConf(text string) (conf *config.Config, err error) {
+	err = safely(func() (err error) { conf, err = config.NewFromString(text); return err })
 	var ignored config.UnsupportedDirective
 	if err != nil && !errors.As(err, &ignored) {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, err
+	}
+	if conf == nil || conf.LibDefaults.DefaultRealm == "" && len(conf.Realms) == 0 {
+		return nil, errors.New("names no realm")
 	}
 	for _, list := range []*[]int32{&conf.LibDefaults.DefaultTktEnctypeIDs, &conf.LibDefaults.DefaultTGSEnctypeIDs, &conf.LibDefaults.PermittedEnctypeIDs} {
 		*list = []int32{18, 17, 20, 19}

@@ -328,6 +328,19 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
+// krb5.conf is a host's own, but what it says must not take the mount down.
+func FuzzConf(f *testing.F) {
+	f.Add("[libdefaults]\n default_realm = A\n[realms]\n A = {\n  kdc = h:88\n }\n")
+	f.Add("[libdefaults]\n clockskew = x\n")
+	f.Add("[realms]\n A = {\n B = {\n }\n")
+	f.Add("[domain_realm]\n = \n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if c, err := parseConf(text); err == nil && len(c.LibDefaults.DefaultTktEnctypeIDs) != 4 {
+			t.Error("weak kinds of encryption are in it")
+		}
+	})
+}
+
 func FuzzFiles(f *testing.F) {
 	f.Add([]byte{5, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte("\x05\x02\x00\x00\x00\x10"))

@@ -23,6 +23,7 @@ import (
 type Realm struct {
 	Name string
 	Conf string // its krb5.conf
+	port int
 	t    testing.TB
 	env  []string
 }
@@ -43,20 +44,8 @@ func Start(t testing.TB, name string) *Realm {
 	dir, port := t.TempDir(), freePort(t)
 	r := &Realm{Name: name, Conf: filepath.Join(dir, "krb5.conf"), t: t}
 	kdcConf := filepath.Join(dir, "kdc.conf")
-	write(t, r.Conf, fmt.Sprintf(`[libdefaults]
- default_realm = %s
- dns_lookup_kdc = false
- dns_lookup_realm = false
- dns_canonicalize_hostname = false
- rdns = false
- udp_preference_limit = 1
-[realms]
- %s = {
-  kdc = 127.0.0.1:%d
- }
-[domain_realm]
- localhost = %s
-`, name, name, port, name))
+	r.port = port
+	write(t, r.Conf, conf(r, r))
 	write(t, kdcConf, fmt.Sprintf(`[kdcdefaults]
  kdc_listen = 127.0.0.1:%d
  kdc_tcp_listen = 127.0.0.1:%d
@@ -76,6 +65,38 @@ func Start(t testing.TB, name string) *Realm {
 	r.run("", "kdb5_util", "create", "-s", "-r", name, "-P", "master")
 	r.serve(dir, port)
 	return r
+}
+
+// conf is the krb5.conf of hosts of home, whose servers are in the realm there.
+func conf(home, there *Realm) string {
+	text := fmt.Sprintf(`[libdefaults]
+ default_realm = %s
+ dns_lookup_kdc = false
+ dns_lookup_realm = false
+ dns_canonicalize_hostname = false
+ rdns = false
+ udp_preference_limit = 1
+[domain_realm]
+ localhost = %s
+[realms]
+ %s = {
+  kdc = 127.0.0.1:%d
+ }
+`, home.Name, there.Name, home.Name, home.port)
+	if there != home {
+		text += fmt.Sprintf(" %s = {\n  kdc = 127.0.0.1:%d\n }\n", there.Name, there.port)
+	}
+	return text
+}
+
+// Trusts lets principals of home have tickets for servers of r, and writes the
+// krb5.conf for their hosts.
+func (r *Realm) Trusts(home *Realm, file string) {
+	r.t.Helper()
+	for _, side := range []*Realm{r, home} {
+		side.Add("krbtgt/"+r.Name+"@"+home.Name, "shared")
+	}
+	write(r.t, file, conf(home, r))
 }
 
 func (r *Realm) serve(dir string, port int) {
