@@ -137,23 +137,25 @@ func (l *line) receive() {
 func (l *line) watch(patience time.Duration) {
 	tick := time.NewTicker(patience)
 	defer tick.Stop()
-	moved, asked := uint64(0), false
+	var in, out uint64
+	asked := false
 	for {
 		select {
 		case <-l.broken:
 			return
 		case <-tick.C:
 		}
-		switch now := l.c.Moved(); {
-		case now != moved || l.idle():
-			moved, asked = now, false
+		switch nowIn, nowOut := l.c.Moved(); {
+		case nowIn != in || nowOut != out || l.idle():
+			in, out, asked = nowIn, nowOut, false
 		case asked:
 			l.breakOff()
 		default:
+			asked = true
 			if l.c.TrySend(&proto.BlockHeader{}) != nil {
 				l.breakOff()
 			}
-			moved, asked = l.c.Moved(), true
+			_, out = l.c.Moved() // the question is no sign of life; its answer may be here already
 		}
 	}
 }

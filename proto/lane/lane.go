@@ -166,9 +166,9 @@ func (c *Conn) skip() error {
 	return nil
 }
 
-// Moved counts the bytes that came and went: one who waits can tell whether
-// there is still something going on.
-func (c *Conn) Moved() uint64 { return c.wire.moved.Load() }
+// Moved counts the bytes that came and those that went: one who waits can tell
+// whether there is still something going on.
+func (c *Conn) Moved() (in, out uint64) { return c.wire.in.Load(), c.wire.out.Load() }
 
 // Close ends the lane; whoever reads or sends gets an error.
 func (c *Conn) Close() {

@@ -16,7 +16,8 @@ const gathered = 128 << 10
 type Wire struct {
 	net.Conn
 	stall time.Duration
-	moved atomic.Uint64
+	in    atomic.Uint64 // bytes
+	out   atomic.Uint64
 	mid   atomic.Bool // in the middle of a frame: the peer must go on
 
 	mu  sync.Mutex
@@ -39,7 +40,7 @@ func (w *Wire) Read(p []byte) (int, error) {
 		}
 	}
 	n, err := w.Conn.Read(p)
-	w.moved.Add(uint64(n))
+	w.in.Add(uint64(n))
 	return n, err
 }
 
@@ -61,7 +62,7 @@ func (w *Wire) Write(p []byte) (int, error) {
 	}
 	w.buf = append(w.buf, p...)
 	if len(w.buf) >= gathered {
-		return len(p), w.out()
+		return len(p), w.send()
 	}
 	return len(p), nil
 }
@@ -70,11 +71,11 @@ func (w *Wire) Write(p []byte) (int, error) {
 func (w *Wire) flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.out()
+	return w.send()
 }
 
-// out is flush. w.mu is held.
-func (w *Wire) out() error {
+// send is flush. w.mu is held.
+func (w *Wire) send() error {
 	if len(w.buf) == 0 {
 		return nil
 	}
@@ -82,7 +83,7 @@ func (w *Wire) out() error {
 		return err
 	}
 	n, err := w.Conn.Write(w.buf)
-	w.moved.Add(uint64(n))
+	w.out.Add(uint64(n))
 	w.buf = w.buf[:0]
 	return err
 }
