@@ -140,3 +140,10 @@ func (b *budget) taken() int64 {
 	defer b.mu.Unlock()
 	return b.used
 }
+
+// state is how much is in use, and how much was ever given back.
+func (b *budget) state() (used, given int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.used, b.given
+}

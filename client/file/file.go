@@ -67,10 +67,10 @@ type Blocks interface {
 // Config is what New needs. Only Blocks is required.
 type Config struct {
 	Blocks    Blocks
-	Memory    int64            // bytes of buffers, at least 32 MiB; half for writes, half for reads; default 256 MiB
+	Memory    int64            // bytes, at least 32 MiB: half for what is written, an eighth for what is read; default 256 MiB
 	Age       time.Duration    // after which written data is committed by itself; default 5 s
 	ReadAhead int64            // bytes, the most that is read ahead for one handle; default 8 MiB
-	Uploads   int              // blocks sent at once; default 4
+	Uploads   int              // blocks sent at once; default 8
 	Inline    func() int       // stored bytes that a commit may bring by itself, asked each time; default none
 	Rand      io.Reader        // for the names of slices; default crypto/rand
 	Now       func() time.Time // default time.Now
@@ -145,7 +145,7 @@ func New(c Config) *Files {
 	}
 	memory, uploads := c.Memory, c.Uploads
 	defaultTo(&memory, 256<<20)
-	defaultTo(&uploads, 4)
+	defaultTo(&uploads, 8)
 	defaultTo(&f.age, 5*time.Second)
 	defaultTo(&f.readAhead, 8<<20)
 	memory = max(memory, minMemory)
@@ -164,7 +164,7 @@ func New(c Config) *Files {
 	}
 	f.memory.limit, f.memory.short = memory/2, f.hurry
 	f.sliceMax = min(posix.ChunkSize, memory/8/posix.BlockSize*posix.BlockSize)
-	f.cache = blockcache.New(memory - memory/2)
+	f.cache = blockcache.New(max(memory/8, minMemory/2))
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	f.spawn(f.flusher)
 	f.spawn(f.reliever)

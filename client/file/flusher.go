@@ -2,6 +2,8 @@ package file
 
 import (
 	"cmp"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"time"
 )
@@ -48,9 +50,15 @@ func (f *Files) hurry() {
 func (f *Files) flusher() {
 	tick := time.NewTicker(max(f.age/4, time.Millisecond))
 	defer tick.Stop()
+	var idle trimmer
 	for {
 		select {
 		case <-tick.C:
+			if idle.due(f.memory.state()) {
+				// Twice: a pool forgets what nobody asked for between two collections.
+				runtime.GC()
+				debug.FreeOSMemory()
+			}
 			for _, i := range f.dirtySince(f.now().Add(-f.age)) {
 				i.nudge(true)
 			}
@@ -58,6 +66,28 @@ func (f *Files) flusher() {
 			return
 		}
 	}
+}
+
+// trimAfter is how many bytes of buffers must have been used, at least, for
+// their memory to be worth giving back to the system.
+const trimAfter = 32 << 20
+
+// trimmer finds out when a burst of writes is over.
+type trimmer struct {
+	given   int64 // bytes given back to the budget, at the last look
+	trimmed int64 // and when the memory was last given back to the system
+}
+
+// due is asked now and then, and answers true once after each burst: when
+// nothing is buffered, and nothing was since it was last asked.
+func (t *trimmer) due(used, given int64) bool {
+	quiet := used == 0 && given == t.given
+	t.given = given
+	if !quiet || given-t.trimmed < trimAfter {
+		return false
+	}
+	t.trimmed = given
+	return true
 }
 
 // reliever commits what takes the memory that others wait for.

@@ -187,3 +187,20 @@ func TestLine(t *testing.T) {
 		t.Error(b.taken())
 	}
 }
+
+// TestTrimmer: once after each burst, not during it and not for little.
+func TestTrimmer(t *testing.T) {
+	var tr trimmer
+	const mib = 1 << 20
+	for i, c := range []struct {
+		used, given int64
+		want        bool
+	}{
+		{0, 0, false}, {64 * mib, 0, false}, {0, 64 * mib, false}, {0, 64 * mib, true}, {0, 64 * mib, false},
+		{0, 65 * mib, false}, {0, 65 * mib, false}, {mib, 120 * mib, false}, {mib, 120 * mib, false}, {0, 121 * mib, false}, {0, 121 * mib, true},
+	} {
+		if got := tr.due(c.used, c.given); got != c.want {
+			t.Errorf("look %d: %v, want %v", i, got, c.want)
+		}
+	}
+}
