@@ -186,13 +186,13 @@ func prover(e *env, o *mountopt.Options, server string) (identity.Prover, error)
 			if err != nil {
 				return nil, err
 			}
-			return oidc.Prover{Token: source}, nil
+			return oidc.Prover{Token: source, Key: o.DPoPKey}, nil
 		case o.Token != "":
-			return oidc.Prover{Token: oidc.File(o.Token)}, nil
+			return oidc.Prover{Token: oidc.File(o.Token), Key: o.DPoPKey}, nil
 		case o.TokenExec != "":
-			return oidc.Prover{Token: oidc.Exec(strings.Fields(o.TokenExec), os.Environ(), time.Now)}, nil
+			return oidc.Prover{Token: oidc.Exec(strings.Fields(o.TokenExec), os.Environ(), time.Now), Key: o.DPoPKey}, nil
 		case e.getenv("WARDFS_TOKEN") != "":
-			return oidc.Prover{Token: oidc.Fixed(e.getenv("WARDFS_TOKEN"))}, nil
+			return oidc.Prover{Token: oidc.Fixed(e.getenv("WARDFS_TOKEN")), Key: o.DPoPKey}, nil
 		}
 		return nil, fail(exitUsage, "give token=FILE or token_exec=COMMAND, or set WARDFS_TOKEN", "mount option mechanism=OIDC needs a token")
 	}

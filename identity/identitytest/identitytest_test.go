@@ -2,10 +2,14 @@ package identitytest
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	stdx509 "crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,6 +85,30 @@ func TestOIDC(t *testing.T) {
 	v, err := oidc.New(oidc.Config{Issuer: "i", JWKS: filepath.Join(dir, "keys")})
 	must(t, err)
 	Run(t, Mechanism{Name: "alice", Prover: oidc.Prover{Token: mine}, Verifier: v, Foreign: oidc.Prover{Token: foreign}})
+}
+
+func TestDPoP(t *testing.T) {
+	dir := t.TempDir()
+	newKey := func(name string) (path, thumbprint string) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		must(t, err)
+		der, err := stdx509.MarshalPKCS8PrivateKey(key)
+		must(t, err)
+		path = filepath.Join(dir, name)
+		must(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
+		sum, err := (&jose.JSONWebKey{Key: key.Public()}).Thumbprint(crypto.SHA256)
+		must(t, err)
+		return path, base64.RawURLEncoding.EncodeToString(sum)
+	}
+	mine, thumbprint := newKey("mine")
+	other, _ := newKey("other")
+	token := issuer(t, filepath.Join(dir, "keys"), map[string]any{"cnf": map[string]any{"jkt": thumbprint}})
+	v, err := oidc.New(oidc.Config{Issuer: "i", JWKS: filepath.Join(dir, "keys")})
+	must(t, err)
+	Run(t, Mechanism{
+		Name: "alice", Prover: oidc.Prover{Token: token, Key: mine}, Verifier: v,
+		Foreign: oidc.Prover{Token: token, Key: other}, Bound: true, Once: true,
+	})
 }
 
 // The plugin takes a name, the binding of the channel and a word.

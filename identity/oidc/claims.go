@@ -3,7 +3,6 @@ package oidc
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
@@ -21,13 +20,10 @@ const (
 	maxLifetime = 400 * 24 * time.Hour
 )
 
-// judge holds claims, whose signature is good, to the configuration. It asks
-// nobody.
-func (c Config) judge(raw map[string]any, ch identity.Channel) (Claims, error) {
+// judge holds claims, whose signature is good, to the configuration, but for
+// what they are bound to. It asks nobody.
+func (c Config) judge(raw map[string]any) (Claims, error) {
 	if err := c.judgeOrigin(raw); err != nil {
-		return Claims{}, err
-	}
-	if err := bound(raw, ch); err != nil {
 		return Claims{}, err
 	}
 	return c.names(raw)
@@ -109,24 +105,46 @@ func (c Config) names(raw map[string]any) (Claims, error) {
 	return cl, err
 }
 
-// bound holds a token to the certificate that it is bound to: cnf, x5t#S256,
-// of RFC 8705. What else a cnf may say is not understood, and refused: a token
+// bound holds a token to what it is bound to (cnf, RFC 7800): a certificate,
+// x5t#S256 of RFC 8705, or a key, jkt of RFC 9449, of which proof shows that the
+// client has it. What else a cnf may say is not understood, and refused: a token
 // that is bound is no bearer token.
-func bound(raw map[string]any, ch identity.Channel) error {
+func (v *Verifier) bound(raw map[string]any, token, proof string, ch identity.Channel) error {
 	cnf, there := raw["cnf"]
-	if !there {
+	if !there && proof == "" {
 		return nil
 	}
 	how, _ := cnf.(map[string]any)
-	want, _ := how["x5t#S256"].(string)
-	if want == "" || len(how) != 1 {
-		return errors.New("the token is bound to a key in a way that can't be checked here (cnf): only to a certificate, by x5t#S256, it can")
+	for method := range how {
+		if method != "x5t#S256" && method != "jkt" {
+			return fmt.Errorf("the token is bound in a way that can't be checked here (cnf: %q): only to a certificate, by x5t#S256, or a key, by jkt, it can", clip(method))
+		}
 	}
+	if there && len(how) == 0 {
+		return errors.New("the token is bound in a way that can't be checked here (cnf)")
+	}
+	if _, is := how["x5t#S256"]; is {
+		want, _ := how["x5t#S256"].(string)
+		if err := toCertificate(want, ch); err != nil {
+			return err
+		}
+	}
+	if _, is := how["jkt"]; is {
+		want, _ := how["jkt"].(string)
+		return v.possessed(want, token, proof, ch)
+	}
+	if proof != "" {
+		return errors.New("the token is bound to no key, and a proof came with it: leave dpop_key= out")
+	}
+	return nil
+}
+
+func toCertificate(want string, ch identity.Channel) error {
 	if len(ch.TLS.PeerCertificates) == 0 {
 		return errors.New("the token is bound to a certificate, and this client shows none: give it by -o cert=,key=")
 	}
 	sum := sha256.Sum256(ch.TLS.PeerCertificates[0].Raw)
-	if subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(want)) != 1 {
+	if subtle.ConstantTimeCompare([]byte(b64(sum[:])), []byte(want)) != 1 {
 		return errors.New("the token is bound to another certificate than this client shows")
 	}
 	return nil

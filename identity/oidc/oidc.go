@@ -18,6 +18,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -90,6 +91,7 @@ type Verifier struct {
 	c    Config
 	algs []jose.SignatureAlgorithm
 	keys *keySet
+	seen seen
 }
 
 // New checks the configuration and asks nobody: keys are had when the first
@@ -128,9 +130,17 @@ func New(c Config) (*Verifier, error) {
 // Mechanism is OIDC.
 func (*Verifier) Mechanism() string { return identity.OIDC }
 
-// Verify answers the principal of a token, which is the proof.
+// Verify answers the principal of a token, which is the proof, with a proof of
+// possession behind it where it is bound to a key.
 func (v *Verifier) Verify(ctx context.Context, c identity.Channel, proof []byte) (identity.Verified, error) {
-	cl, err := v.Check(ctx, c, string(proof))
+	if len(proof) > MaxToken+1+maxPossession {
+		return identity.Verified{}, fmt.Errorf("%w: a token of %d bytes: the most is %d", identity.ErrRefused, len(proof), MaxToken)
+	}
+	token, key, more := strings.Cut(string(proof), "\n")
+	if more && (key == "" || strings.Contains(key, "\n")) {
+		return identity.Verified{}, fmt.Errorf("%w: what follows the token is no proof of possession", identity.ErrRefused)
+	}
+	cl, err := v.checkWith(ctx, c, token, key)
 	if err != nil {
 		return identity.Verified{}, fmt.Errorf("%w: %w", identity.ErrRefused, err)
 	}
@@ -143,11 +153,19 @@ func (v *Verifier) Verify(ctx context.Context, c identity.Channel, proof []byte)
 // Check answers what a token says, if it is a good one. Its errors say what is
 // wrong with it and have nothing of the token but its claims.
 func (v *Verifier) Check(ctx context.Context, c identity.Channel, token string) (Claims, error) {
+	return v.checkWith(ctx, c, token, "")
+}
+
+func (v *Verifier) checkWith(ctx context.Context, c identity.Channel, token, key string) (Claims, error) {
 	raw, err := v.parse(ctx, token)
 	if err != nil {
 		return Claims{}, err
 	}
-	return v.c.judge(raw, c)
+	cl, err := v.c.judge(raw)
+	if err != nil {
+		return Claims{}, err
+	}
+	return cl, v.bound(raw, token, key, c)
 }
 
 // CheckID answers until when an ID token is good that was given to the client

@@ -213,7 +213,10 @@ func TestBadTokens(t *testing.T) {
 		"groups of numbers":      {signed(map[string]any{"groups": []any{"eng", 1}}), "claim groups"},
 		"a group with a line":    {signed(map[string]any{"groups": []any{"a\nb"}}), "claim groups"},
 		"bound, nothing shown":   {signed(map[string]any{"cnf": map[string]any{"x5t#S256": "abc"}}), "shows none"},
-		"bound by DPoP":          {signed(map[string]any{"cnf": map[string]any{"jkt": "abc"}}), "can't be checked"},
+		"bound by DPoP":          {signed(map[string]any{"cnf": map[string]any{"jkt": "abc"}}), "give it by -o dpop_key="},
+		"bound to a secret":      {signed(map[string]any{"cnf": map[string]any{"jwk": map[string]any{}}}), `(cnf: "jwk")`},
+		"bound by two, one odd":  {signed(map[string]any{"cnf": map[string]any{"jkt": "abc", "kid": "x"}}), `(cnf: "kid")`},
+		"bound by nothing":       {signed(map[string]any{"cnf": map[string]any{}}), "can't be checked"},
 		"bound to nothing":       {signed(map[string]any{"cnf": "x"}), "can't be checked"},
 	} {
 		_, err := v.Verify(t.Context(), identity.Channel{}, []byte(c.token))
@@ -328,7 +331,7 @@ func FuzzClaims(f *testing.F) {
 		if json.Unmarshal(b, &raw) != nil {
 			return
 		}
-		if cl, err := c.judge(raw, identity.Channel{}); err == nil && (identity.CheckName(cl.User) != nil || !cl.Expires.After(start)) {
+		if cl, err := c.judge(raw); err == nil && (identity.CheckName(cl.User) != nil || !cl.Expires.After(start)) {
 			t.Errorf("%+v", cl)
 		}
 	})

@@ -21,7 +21,12 @@ import (
 type Source func(ctx context.Context) (token string, err error)
 
 // Prover shows a token.
-type Prover struct{ Token Source }
+type Prover struct {
+	Token Source
+	// Key is a file with the key that tokens are bound to (DPoP); empty: to
+	// none. It is read anew each time.
+	Key string
+}
 
 // Mechanism is OIDC.
 func (Prover) Mechanism() string { return identity.OIDC }
@@ -39,7 +44,11 @@ func (p Prover) Prove(ctx context.Context, c identity.Channel) (identity.Proof, 
 	if t = strings.TrimSpace(t); t == "" || len(t) > MaxToken {
 		return identity.Proof{}, fmt.Errorf("%w: a token of %d bytes: it has 1 to %d", identity.ErrCredential, len(t), MaxToken)
 	}
-	return identity.Proof{Bytes: []byte(t)}, nil
+	if p.Key == "" {
+		return identity.Proof{Bytes: []byte(t)}, nil
+	}
+	key, err := possess(p.Key, t, c, time.Now())
+	return identity.Proof{Bytes: []byte(t + "\n" + key)}, err
 }
 
 // File reads the token anew each time, as Kubernetes writes it anew.

@@ -17,7 +17,7 @@ func TestProveAsksForAVerifiedServer(t *testing.T) {
 	if err := os.WriteFile(path, []byte("first\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := Prover{File(path)}
+	p := Prover{Token: File(path)}
 	if proof, err := p.Prove(t.Context(), identity.Channel{}); err == nil {
 		t.Errorf("%v was shown to anyone", proof)
 	}

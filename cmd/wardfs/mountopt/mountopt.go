@@ -40,7 +40,7 @@ type Options struct {
 	Mechanism                 string // SIMPLE, X509, KERBEROS, OIDC or CUSTOM; empty: X509 if there is a certificate
 	Principal, Keytab, CCache string // of KERBEROS
 	SPN, Krb5Conf             string
-	Token, TokenExec          string // of OIDC
+	Token, TokenExec, DPoPKey string // of OIDC
 	Proof, ProofExec          string // of CUSTOM
 	User                      string // the name that SIMPLE states
 	Identity                  string // mount, caller, trusted or impersonate; empty: mount, for dev:DIR trusted
@@ -233,8 +233,8 @@ func (o *Options) checkMechanism() error {
 		return &Error{"mount options principal=, keytab=, ccache=, spn= and krb5_conf= are for mechanism=KERBEROS", "give mechanism=KERBEROS"}
 	case o.Keytab != "" && o.CCache != "":
 		return &Error{"mount options keytab= and ccache= both say where the ticket comes from", "leave one of them out"}
-	case o.Mechanism != "OIDC" && (o.Token != "" || o.TokenExec != ""):
-		return &Error{"mount options token= and token_exec= are for mechanism=OIDC", "give mechanism=OIDC"}
+	case o.Mechanism != "OIDC" && (o.Token != "" || o.TokenExec != "" || o.DPoPKey != ""):
+		return &Error{"mount options token=, token_exec= and dpop_key= are for mechanism=OIDC", "give mechanism=OIDC"}
 	case o.Mechanism != "CUSTOM" && (o.Proof != "" || o.ProofExec != ""):
 		return &Error{"mount options proof= and proof_exec= are for mechanism=CUSTOM", "give mechanism=CUSTOM"}
 	case o.Mechanism == "CUSTOM" && (o.Proof == "") == (o.ProofExec == ""):
@@ -254,6 +254,8 @@ func (o *Options) checkCaller() error {
 		return &Error{"mount options identity=caller and impersonate= exclude each other", "leave one of them out"}
 	case o.Mechanism == "CUSTOM":
 		return &Error{"mount option identity=caller is for tickets, tokens and certificates, not for CUSTOM", "leave identity=caller out"}
+	case o.DPoPKey != "":
+		return &Error{"mount option dpop_key= is one key for all, and with identity=caller each shows its own token", "leave one of them out"}
 	case o.Token == "login":
 		return &Error{"mount option token=login is the login of who mounts, and with identity=caller each has its own", "let each keep a token in a file, as token=/run/user/%{uid}/wardfs/token"}
 	case o.TokenExec != "":

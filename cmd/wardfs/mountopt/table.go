@@ -90,6 +90,7 @@ func ours() []Option {
 		text("spn", "wardfs/HOST", "the server's principal, without its realm; default: of the host that is mounted", func(o *Options) *string { return &o.SPN }),
 		text("krb5_conf", "FILE", "default: KRB5_CONFIG, or /etc/krb5.conf", func(o *Options) *string { return &o.Krb5Conf }),
 		text("token", "FILE|login", "the token of OIDC, read anew each time, or that of `wardfs login`; default: WARDFS_TOKEN. With identity=caller a pattern, as /run/user/%{uid}/wardfs/token", func(o *Options) *string { return &o.Token }),
+		text("dpop_key", "FILE", "the key that the token is bound to (cnf: jkt), in PEM; read anew each time", func(o *Options) *string { return &o.DPoPKey }),
 		text("proof", "FILE", "the proof of CUSTOM, read anew each time", func(o *Options) *string { return &o.Proof }),
 		text("proof_exec", "COMMAND", "a program that prints it", func(o *Options) *string { return &o.ProofExec }),
 		text("token_exec", "COMMAND", "a plugin that prints it, as kubectl's do (ExecCredential)", func(o *Options) *string { return &o.TokenExec }),
