@@ -45,9 +45,6 @@ type Config struct {
 	// TLS is asked at each handshake, so that new anchors and certificates are
 	// taken without a restart; required. No ServerName means the server's host.
 	TLS func() *tls.Config
-	// Dial connects the session to a server; nil is by TCP. Lanes go by TCP
-	// always.
-	Dial func(ctx context.Context, server string) (net.Conn, error)
 	// Mechanism is identity.Simple, the default, or identity.X509; others have
 	// a Prover, and that counts if it is set.
 	Mechanism string
@@ -203,22 +200,18 @@ func (m *Mount) conn(whose, server string, size buffers) (*grpc.ClientConn, erro
 		c.ResetConnectBackoff() // whoever asks has waited
 		return c, nil
 	}
-	options := []grpc.DialOption{
+	c, err := grpc.NewClient("passthrough:///"+server,
 		grpc.WithTransportCredentials(following{credentials.NewTLS(m.c.TLS()), m.c.TLS, &m.trust}),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(proto.Codec()),
 			grpc.MaxCallRecvMsgSize(proto.MaxMessage), grpc.MaxCallSendMsgSize(proto.MaxMessage)),
-		grpc.WithInitialWindowSize(int32(size.window)), grpc.WithInitialConnWindowSize(int32(2 * size.window)),
+		grpc.WithInitialWindowSize(int32(size.window)), grpc.WithInitialConnWindowSize(int32(2*size.window)),
 		grpc.WithWriteBufferSize(size.each), grpc.WithReadBufferSize(size.each),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: 4 * time.Second,
 		}),
-	}
-	if m.c.Dial != nil {
-		options = append(options, grpc.WithContextDialer(m.c.Dial))
-	}
-	c, err := grpc.NewClient("passthrough:///"+server, options...)
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -98,7 +97,6 @@ func (d *dev) start(ctx context.Context, e *env) (err error) {
 	}
 	d.backend.serve()
 	d.mount.registry = d.backend.registry
-	d.mount.dial = func(ctx context.Context, _ string) (net.Conn, error) { return d.backend.within.Dial(ctx) }
 	err = first(d.makeMountPoint(), writeEndpoint(d.c.Dir, d.backend.addr()), d.mount.useDev())
 	if err == nil {
 		d.up, err = openMount(ctx, e, d.mount)

@@ -17,7 +17,6 @@ import (
 	"github.com/wardfs/wardfs/cmd/wardfs/config"
 	"github.com/wardfs/wardfs/identity/certs"
 	"github.com/wardfs/wardfs/posix"
-	"github.com/wardfs/wardfs/proto/pipe"
 	"github.com/wardfs/wardfs/server"
 	"github.com/wardfs/wardfs/server/chunk"
 	"github.com/wardfs/wardfs/server/chunk/disk"
@@ -44,8 +43,7 @@ type backend struct {
 	metrics *metricsServer
 	ended   chan error // why serving ended by itself
 
-	listener, metricsListener net.Listener   // the latter nil if metrics are off
-	within                    *pipe.Listener // for a mount in this process
+	listener, metricsListener net.Listener // the latter nil if metrics are off
 }
 
 // openBackend takes the folder of a checked configuration, opens the ports and
@@ -53,7 +51,7 @@ type backend struct {
 // is open or nothing. locked is called once the folder is ours. With free set, a
 // port that is taken is replaced by any that is not.
 func openBackend(ctx context.Context, c *config.Config, log *slog.Logger, free bool, locked func() error) (b *backend, err error) {
-	b = &backend{c: c, log: log, registry: newRegistry(), ended: make(chan error, 3), within: pipe.Listen()}
+	b = &backend{c: c, log: log, registry: newRegistry(), ended: make(chan error, 2)}
 	defer func() {
 		if err != nil {
 			b.abandon()
@@ -94,7 +92,6 @@ func openBackend(ctx context.Context, c *config.Config, log *slog.Logger, free b
 // abandon closes what a failed start had opened. What fails here is of no
 // weight beside why the start did.
 func (b *backend) abandon() {
-	b.within.Close()
 	for _, l := range []net.Listener{b.listener, b.metricsListener} {
 		if l != nil {
 			l.Close()
@@ -174,9 +171,7 @@ func (b *backend) serve() {
 		b.metrics = b.serveMetrics()
 		b.log.Info("metrics", "addr", b.metricsListener.Addr().String())
 	}
-	for _, l := range []net.Listener{b.listener, b.within} {
-		go func() { b.ended <- b.server.Serve(l) }()
-	}
+	go func() { b.ended <- b.server.Serve(b.listener) }()
 	b.log.Info("serving", "addr", b.addr(), "dir", b.c.Dir, "mechanisms", b.c.Auth.Mechanisms)
 }
 
@@ -190,7 +185,6 @@ func (b *backend) close(ctx context.Context) error {
 	err := b.server.Shutdown(ctx)
 	b.metrics.Close()
 	b.listener.Close()
-	b.within.Close()
 	return errors.Join(err, b.closeStores())
 }
 

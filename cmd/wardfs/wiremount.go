@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,8 +29,7 @@ type mounting struct {
 	mnt      string // a real path
 	options  *mountopt.Options
 	log      *slog.Logger
-	registry *prometheus.Registry                            // nil makes one
-	dial     func(context.Context, string) (net.Conn, error) // nil is by TCP
+	registry *prometheus.Registry // nil makes one
 }
 
 // mount is a mount that is up: the session, the kernel's side, the socket.
@@ -106,7 +104,7 @@ func (m *mount) clientConfig(e *env) (client.Config, error) {
 		Servers: m.spec.Servers, TLS: func() *tls.Config { return store.Client("") }, Mechanism: o.Mechanism, User: o.User,
 		Path: m.spec.Path, Impersonate: o.Impersonate,
 		Trusted: o.Identity == "trusted", Name: clientName(m.mnt), Release: version,
-		Memory: int64(o.Memory), Timeout: o.Timeout, Soft: o.Soft, Age: timeout(o.AttrTimeout), Log: m.log, Dial: m.dial,
+		Memory: int64(o.Memory), Timeout: o.Timeout, Soft: o.Soft, Age: timeout(o.AttrTimeout), Log: m.log,
 	}
 	if o.ServerJudges() {
 		c.Age = -1
