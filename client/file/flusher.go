@@ -69,21 +69,28 @@ func (f *Files) flusher() {
 }
 
 // trimAfter is how many bytes of buffers must have been used, at least, for
-// their memory to be worth giving back to the system.
-const trimAfter = 32 << 20
+// their memory to be worth giving back to the system, and trimLooks how often
+// nothing must have been buffered since: half a minute, at the default. Memory
+// that is taken anew costs far more than memory that was kept.
+const (
+	trimAfter = 32 << 20
+	trimLooks = 24
+)
 
 // trimmer finds out when a burst of writes is over.
 type trimmer struct {
 	given   int64 // bytes given back to the budget, at the last look
 	trimmed int64 // and when the memory was last given back to the system
+	quiet   int   // looks since something was buffered
 }
 
-// due is asked now and then, and answers true once after each burst: when
-// nothing is buffered, and nothing was since it was last asked.
+// due is asked now and then, and answers true once after each burst.
 func (t *trimmer) due(used, given int64) bool {
-	quiet := used == 0 && given == t.given
-	t.given = given
-	if !quiet || given-t.trimmed < trimAfter {
+	if used != 0 || given != t.given {
+		t.given, t.quiet = given, 0
+		return false
+	}
+	if t.quiet++; t.quiet < trimLooks || given-t.trimmed < trimAfter {
 		return false
 	}
 	t.trimmed = given
