@@ -26,6 +26,8 @@ type Auth struct {
 	// Verifiers are the bodies of those that need more than is here: KERBEROS,
 	// OIDC, CUSTOM.
 	Verifiers []identity.Verifier
+	// CertificateName is where X509 finds the principal.
+	CertificateName x509.Field
 	// SimpleAnywhere accepts SIMPLE from other machines too.
 	SimpleAnywhere bool
 	// Superuser is the principal that permission does not bind: who runs the
@@ -62,7 +64,7 @@ func (a Auth) verifier(mechanism string) identity.Verifier {
 	case identity.Simple:
 		return simple.Verifier{Anywhere: a.SimpleAnywhere}
 	case identity.X509:
-		return x509.Verifier{}
+		return x509.Verifier{From: a.CertificateName}
 	}
 	for _, v := range a.Verifiers {
 		if v.Mechanism() == mechanism {

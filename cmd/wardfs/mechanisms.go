@@ -23,6 +23,7 @@ import (
 	"github.com/wardfs/wardfs/identity/custom"
 	"github.com/wardfs/wardfs/identity/kerberos"
 	"github.com/wardfs/wardfs/identity/oidc"
+	x509id "github.com/wardfs/wardfs/identity/x509"
 )
 
 // This file puts together what proves and what checks an identity: which
@@ -109,6 +110,9 @@ func verifiers(c *config.Config, superuser string, log *slog.Logger) (all []iden
 	}
 	return all, nil
 }
+
+// certificateNames are the choices of auth.certificate_name.
+var certificateNames = map[string]x509id.Field{"common_name": x509id.CommonName, "email": x509id.Email, "dns": x509id.DNS}
 
 // plugin is what judges for CUSTOM.
 func plugin(c *config.Custom, superuser string, log *slog.Logger) (*custom.Verifier, error) {

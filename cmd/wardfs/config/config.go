@@ -30,6 +30,7 @@ type Config struct {
 		Mechanisms     []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509 KERBEROS OIDC CUSTOM" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate; KERBEROS a ticket; OIDC a signed token; CUSTOM, for tests, what a plugin takes."`
 		Superuser      string   `key:"superuser" doc:"The principal whom permissions do not bind, if it has proven its name: by anything but SIMPLE. Empty: the user who runs the server."`
 		Supergroup     string   `key:"supergroup" default:"supergroup" doc:"The group whose members permissions do not bind either, if they have proven their names. Empty: none."`
+		CertName       string   `key:"certificate_name" default:"common_name" choice:"common_name email dns" doc:"Which name of a client's certificate is the principal of X509: its common name, or the one e-mail address or DNS name that it has."`
 		Kerberos       Kerberos `key:"kerberos"`
 		OIDC           OIDC     `key:"oidc"`
 		Custom         Custom   `key:"custom"`
