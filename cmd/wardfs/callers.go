@@ -26,7 +26,7 @@ func (m *mounting) callers(e *env) (*client.Callers, error) {
 		return byName(owner), nil
 	}
 	o := m.options
-	c := local.Config{Kerberos: initiate(e, o, m.spec.Servers[0])}
+	c := local.Config{Kerberos: initiate(e, o, m.spec.Servers[0]), Agents: orDefaults(o.Agent, local.DefaultAgents)}
 	if o.Mechanism != identity.OIDC {
 		c.Caches = orDefaults(o.CCache, local.DefaultCaches)
 	}

@@ -33,7 +33,7 @@ func newRoot(e *env) *cobra.Command {
 	root.SetErr(e.stderr)
 	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(
-		newDev(e), newServe(e), newMount(e), newUmount(e), newStatus(e), newWhoami(e), newLogin(e), newLogout(e),
+		newDev(e), newServe(e), newMount(e), newUmount(e), newStatus(e), newWhoami(e), newLogin(e), newLogout(e), newAgent(e),
 		newFS(e), newAdmin(e),
 		newCert(e), newDoctor(e), newConfig(e), newVersion(e), newCompletion(e), newExitCodes(), newCLIReference(),
 	)

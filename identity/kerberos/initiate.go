@@ -79,6 +79,11 @@ func (p *Prover) Prove(ctx context.Context, c identity.Channel) (identity.Proof,
 	if err != nil {
 		return identity.Proof{}, err
 	}
+	return p.ProveBound(ctx, binding)
+}
+
+// ProveBound is Prove for a channel that is another process's.
+func (p *Prover) ProveBound(ctx context.Context, binding []byte) (identity.Proof, error) {
 	// The library asks KDCs without a context; they have time-outs of their own.
 	type answer struct {
 		proof identity.Proof
@@ -136,6 +141,9 @@ type who interface {
 // ticket is one for the server, and its session key.
 func (p *Prover) ticket() (messages.Ticket, types.EncryptionKey, who, error) {
 	var none messages.Ticket
+	if tkt, key, who, ok := p.inCache(); ok {
+		return tkt, key, who, nil
+	}
 	cl, err := p.login()
 	if err != nil {
 		return none, types.EncryptionKey{}, nil, err
@@ -195,6 +203,38 @@ func (p *Prover) fromCache(conf *config.Config) (*client.Client, error) {
 		return nil, fmt.Errorf("the ticket cache is of %s and not of %s: run kinit %s", name, p.c.Principal, p.c.Principal)
 	}
 	return client.NewFromCCache(cache, conf, client.DisablePAFXFAST(true))
+}
+
+// inCache finds the ticket for the server in a cache that has nothing to get
+// another with, as kvno makes it.
+func (p *Prover) inCache() (t messages.Ticket, key types.EncryptionKey, w who, ok bool) {
+	if p.c.Keytab != "" {
+		return t, key, nil, false
+	}
+	path, err := CachePath(p.c.Cache, p.c.Read)
+	if err != nil {
+		return t, key, nil, false
+	}
+	b, err := p.c.Read(path)
+	if err != nil {
+		return t, key, nil, false
+	}
+	cache, err := parseCache(b)
+	if err != nil || p.c.Principal != "" && p.c.Principal != (Name{cache.GetClientPrincipalName().NameString, cache.GetClientRealm()}).String() {
+		return t, key, nil, false
+	}
+	entries := cache.GetEntries()
+	for _, e := range entries {
+		if name := e.Server.PrincipalName.NameString; len(name) > 0 && name[0] == "krbtgt" {
+			return t, key, nil, false
+		}
+	}
+	for _, e := range entries {
+		if e.Server.PrincipalName.PrincipalNameString() == p.c.Server && p.c.Now().Before(e.EndTime) && t.Unmarshal(e.Ticket) == nil {
+			return t, e.Key, cache.GetClientCredentials(), true
+		}
+	}
+	return t, key, nil, false
 }
 
 // forget drops a client that does not serve any more.

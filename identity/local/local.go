@@ -18,11 +18,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/agent"
 	"github.com/wardfs/wardfs/identity/kerberos"
 	"github.com/wardfs/wardfs/identity/oidc"
 	"github.com/wardfs/wardfs/posix"
@@ -33,6 +35,7 @@ import (
 var (
 	DefaultCaches = []string{"FILE:/tmp/krb5cc_%{uid}", "FILE:/run/user/%{uid}/krb5cc", "DIR:/run/user/%{uid}/krb5cc"}
 	DefaultTokens = []string{"/run/user/%{uid}/wardfs/token"}
+	DefaultAgents = []string{"/run/user/%{uid}/wardfs/agent.sock", "/tmp/wardfs-%{uid}/agent.sock"}
 )
 
 // uidWord is replaced by the user's number in a pattern, as krb5.conf has it.
@@ -41,9 +44,10 @@ const uidWord = "%{uid}"
 // maxFile is the most that a credential's file has, in bytes.
 const maxFile = 1 << 20
 
-// Config says where to look; the first that is there counts, tokens before
-// tickets.
+// Config says where to look; the first that is there counts, agents before
+// tokens before tickets.
 type Config struct {
+	Agents []string // patterns of sockets
 	Caches []string // patterns of ticket caches, as KRB5CCNAME has them
 	Tokens []string // patterns of files
 	// Kerberos is what a ticket is used with; Cache and Read are set here.
@@ -56,7 +60,7 @@ type Finder struct{ c Config }
 // New checks the patterns: one without the user's number would be one
 // credential for all.
 func New(c Config) (*Finder, error) {
-	for _, p := range append(append([]string(nil), c.Caches...), c.Tokens...) {
+	for _, p := range slices.Concat(c.Agents, c.Caches, c.Tokens) {
 		if !strings.Contains(p, uidWord) {
 			return nil, fmt.Errorf("local: the pattern %q has no %s, and would be one credential for every user", p, uidWord)
 		}
@@ -77,17 +81,25 @@ func expand(pattern string, uid posix.UID) string {
 // tells it from the one that was there before.
 type found struct {
 	mechanism, name, stamp string
+	agent                  bool // name is its socket
 }
 
 // find answers the first credential of a user that is there, or why the last
 // that is there does not count.
 func (f *Finder) find(uid posix.UID) (found, error) {
 	var wrong error
+	for _, p := range f.c.Agents {
+		x, err := askAgent(uid, expand(p, uid))
+		if err == nil && x.stamp != "" && f.takes(x.mechanism) {
+			return x, nil
+		}
+		wrong = worse(wrong, err)
+	}
 	for _, p := range f.c.Tokens {
 		path := expand(p, uid)
 		stamp, err := stampOf(uid, path)
 		if err == nil {
-			return found{identity.OIDC, path, stamp}, nil
+			return found{mechanism: identity.OIDC, name: path, stamp: stamp}, nil
 		}
 		wrong = worse(wrong, err)
 	}
@@ -95,11 +107,32 @@ func (f *Finder) find(uid posix.UID) (found, error) {
 		name := expand(p, uid)
 		stamp, err := stampOfCache(uid, name)
 		if err == nil {
-			return found{identity.Kerberos, name, stamp}, nil
+			return found{mechanism: identity.Kerberos, name: name, stamp: stamp}, nil
 		}
 		wrong = worse(wrong, err)
 	}
 	return found{}, wrong
+}
+
+// takes reports whether a mechanism is among those that are looked for.
+func (f *Finder) takes(mechanism string) bool {
+	return mechanism == identity.OIDC && len(f.c.Tokens) > 0 || mechanism == identity.Kerberos && len(f.c.Caches) > 0
+}
+
+// askAgent asks the agent that listens at path, if one does, what it has.
+func askAgent(uid posix.UID, path string) (found, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return found{}, err
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return found{}, fmt.Errorf("%s is not a socket", path)
+	}
+	mechanism, stamp, err := agent.Stamp(context.Background(), path, uint32(uid))
+	if errors.Is(err, syscall.ECONNREFUSED) { // what a dead one left behind
+		err = nil
+	}
+	return found{mechanism, path, stamp, true}, err
 }
 
 // worse is the error that says more than that something is not there.
@@ -130,6 +163,9 @@ func (f *Finder) Hint(uid posix.UID) string {
 	}
 	if len(f.c.Tokens) > 0 {
 		ways = append(ways, "write a token to "+expand(f.c.Tokens[0], uid))
+	}
+	if len(f.c.Agents) > 0 {
+		ways = append(ways, "run wardfs agent")
 	}
 	return strings.Join(ways, ", or ")
 }
@@ -164,6 +200,9 @@ func (p *prover) Prove(ctx context.Context, c identity.Channel) (identity.Proof,
 		return identity.Proof{}, fmt.Errorf("%w: %s", identity.ErrCredential, p.f.Hint(p.uid))
 	case x.mechanism != p.mechanism:
 		return identity.Proof{}, posix.E("credential", posix.EACCES, fmt.Errorf("user %d had one of %s and now has one of %s", p.uid, p.mechanism, x.mechanism))
+	}
+	if x.agent {
+		return agent.Prover{Path: x.name, UID: uint32(p.uid), Server: p.f.c.Kerberos.Server, Kind: x.mechanism}.Prove(ctx, c)
 	}
 	read := func(path string) ([]byte, error) { return Read(p.uid, path) }
 	if x.mechanism == identity.OIDC {

@@ -148,9 +148,10 @@ type Peer struct{ path string }
 // Find is the peer of that kind and path.
 func Find(dir, kind, path string) Peer { return Peer{socket(dir, kind, path)} }
 
-// List is all peers whose sockets lie in dir, the dead ones left out.
+// List is all peers whose sockets lie in dir, the dead ones left out. A user's
+// agent, which may have its socket there too, is none.
 func List(dir string) (peers []Peer) {
-	names, _ := filepath.Glob(filepath.Join(dir, "*.sock"))
+	names, _ := filepath.Glob(filepath.Join(dir, "*-*.sock"))
 	for _, name := range names {
 		if c, err := net.DialTimeout("unix", name, time.Second); err == nil {
 			c.Close()

@@ -42,6 +42,7 @@ type Options struct {
 	SPN, Krb5Conf             string
 	Token, TokenExec, DPoPKey string // of OIDC
 	Proof, ProofExec          string // of CUSTOM
+	Agent                     string // pattern of sockets, with identity=caller
 	User                      string // the name that SIMPLE states
 	Identity                  string // mount, caller, trusted or impersonate; empty: mount, for dev:DIR trusted
 	Impersonate               string // the user to act for, with identity=impersonate
@@ -229,6 +230,8 @@ func (o *Options) check() error {
 // checkMechanism finds options of a mechanism that is not meant.
 func (o *Options) checkMechanism() error {
 	switch {
+	case o.Agent != "":
+		return &Error{"mount option agent= is for identity=caller", "leave it out"}
 	case o.Mechanism != "KERBEROS" && (o.Principal != "" || o.Keytab != "" || o.CCache != "" || o.SPN != "" || o.Krb5Conf != ""):
 		return &Error{"mount options principal=, keytab=, ccache=, spn= and krb5_conf= are for mechanism=KERBEROS", "give mechanism=KERBEROS"}
 	case o.Keytab != "" && o.CCache != "":
@@ -258,6 +261,8 @@ func (o *Options) checkCaller() error {
 		return &Error{"mount option dpop_key= is one key for all, and with identity=caller each shows its own token", "leave one of them out"}
 	case o.Token == "login":
 		return &Error{"mount option token=login is the login of who mounts, and with identity=caller each has its own", "let each keep a token in a file, as token=/run/user/%{uid}/wardfs/token"}
+	case o.Mechanism == "CUSTOM" || o.Proof != "" || o.ProofExec != "":
+		return &Error{"mount option mechanism=CUSTOM shows one proof for all, and with identity=caller each shows its own", "leave it out"}
 	case o.TokenExec != "":
 		return &Error{"mount option token_exec= is one token for all, and with identity=caller each shows its own", "give token=FILE with %{uid} in it"}
 	case o.Keytab != "" && o.HasCert():
@@ -265,7 +270,7 @@ func (o *Options) checkCaller() error {
 	case (o.Keytab == "") != (o.Principal == ""):
 		return &Error{"mount options keytab= and principal= belong together with identity=caller", "give both, or neither"}
 	}
-	for name, pattern := range map[string]string{"ccache": o.CCache, "token": o.Token} {
+	for name, pattern := range map[string]string{"ccache": o.CCache, "token": o.Token, "agent": o.Agent} {
 		if pattern != "" && !strings.Contains(pattern, "%{uid}") {
 			return &Error{fmt.Sprintf("mount option %s=%s is one credential for all, and with identity=caller each shows its own", name, pattern), "write %{uid} where the user's number stands"}
 		}

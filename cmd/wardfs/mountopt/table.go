@@ -93,6 +93,7 @@ func ours() []Option {
 		text("dpop_key", "FILE", "the key that the token is bound to (cnf: jkt), in PEM; read anew each time", func(o *Options) *string { return &o.DPoPKey }),
 		text("proof", "FILE", "the proof of CUSTOM, read anew each time", func(o *Options) *string { return &o.Proof }),
 		text("proof_exec", "COMMAND", "a program that prints it", func(o *Options) *string { return &o.ProofExec }),
+		text("agent", "PATH", "with identity=caller, the pattern of the sockets of users' agents; default /run/user/%{uid}/wardfs/agent.sock", func(o *Options) *string { return &o.Agent }),
 		text("token_exec", "COMMAND", "a plugin that prints it, as kubectl's do (ExecCredential)", func(o *Options) *string { return &o.TokenExec }),
 		{Name: "user", Value: "NAME", Doc: "the name that SIMPLE states; default: who mounts. Alone it is fstab's word", flag: nothing, value: setUser},
 		{Name: "memory", Value: "64MiB", Doc: "most memory for data that is cached or not yet written; default 256MiB", value: setMemory},
