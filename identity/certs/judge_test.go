@@ -181,3 +181,50 @@ func eventually(t *testing.T, what string, f func() bool) {
 		}
 	}
 }
+
+// Who signs his own certificate is nobody, on either side; and neither side is
+// talked down to a version below its least.
+func TestSelfSignedAndDowngraded(t *testing.T) {
+	m := make1(t, t.TempDir(), nil)
+	dir := t.TempDir()
+	cert, key := selfSigned(t, "alice")
+	put(t, dir+"/own.pem", cert)
+	put(t, dir+"/own.key", key)
+	own := Config{Cert: dir + "/own.pem", Key: dir + "/own.key", CA: m.a.CA(), Every: -1}
+	server := hello(t, load(t, m.server).Server())
+	for name, c := range map[string]struct {
+		server string
+		client *tls.Config
+		errno  posix.Errno
+		want   string
+	}{
+		"a client of its own":      {server, load(t, own).Client(""), posix.EACCES, "does not know its authority"},
+		"a server of its own":      {hello(t, load(t, own).Server()), load(t, m.client).Client(""), posix.EACCES, ""},
+		"a client of TLS 1.2":      {server, limited(load(t, m.client).Client(""), tls.VersionTLS12, tls.VersionTLS12), posix.EPROTO, "no version of TLS that is accepted"},
+		"a server of TLS 1.2":      {hello(t, limited(bare(load(t, m.server)), tls.VersionTLS12, tls.VersionTLS12)), load(t, m.client).Client(""), posix.EPROTO, "TLS"},
+		"a server of a weak suite": {hello(t, weak(bare(load(t, m.server)))), limited(load(t, m.client).Client(""), tls.VersionTLS12, tls.VersionTLS12), posix.EPROTO, ""},
+	} {
+		if err := probe(t, c.server, c.client); !errors.Is(err, c.errno) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// bare is a server's configuration that does not ask the store again.
+func bare(s *Store) *tls.Config {
+	c := s.Server()
+	c.GetConfigForClient = nil
+	return c
+}
+
+func limited(c *tls.Config, least, most uint16) *tls.Config {
+	c.MinVersion, c.MaxVersion = least, most
+	return c
+}
+
+// weak is a server that has one suite alone, and that one broken.
+func weak(c *tls.Config) *tls.Config {
+	c = limited(c, tls.VersionTLS12, tls.VersionTLS12)
+	c.CipherSuites = []uint16{tls.TLS_ECDHE_ECDSA_WITH_RC4_128_SHA}
+	return c
+}

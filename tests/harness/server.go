@@ -66,6 +66,9 @@ func (s *Server) Kill9() {
 // Down ends the server by SIGTERM and fails the test unless that is clean.
 func (s *Server) Down(t testing.TB) { s.ward.Down(t) }
 
+// Address is where it listens.
+func (s *Server) Address() string { return s.listen }
+
 // Dir is the data folder, Logs what server and mounts wrote, Pid the server.
 func (s *Server) Dir() string  { return s.ward.dir }
 func (s *Server) Logs() string { return s.ward.Logs() }

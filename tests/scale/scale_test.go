@@ -44,11 +44,14 @@ func start(t *testing.T) (*harness.Server, *harness.Mount) {
 }
 
 // peak is the process's VmHWM in KiB.
-func peak(t *testing.T, pid int) int {
+func peak(t *testing.T, pid int) int { return status(t, pid, "VmHWM:") }
+
+// status is a number of /proc/PID/status.
+func status(t *testing.T, pid int, line string) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	ok(t, err)
-	_, rest, _ := strings.Cut(string(b), "VmHWM:")
+	_, rest, _ := strings.Cut(string(b), line)
 	var kib int
 	_, err = fmt.Sscan(rest, &kib)
 	ok(t, err)

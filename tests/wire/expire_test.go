@@ -22,13 +22,13 @@ import (
 
 // issuer signs tokens whose keys a file publishes.
 type issuer struct {
-	t    *testing.T
+	t    testing.TB
 	dir  string
 	sign jose.Signer
 }
 
 // tokens makes the house take the tokens of an issuer, from alice alone.
-func (h *house) tokens(t *testing.T) *issuer {
+func (h *house) tokens(t testing.TB) *issuer {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
