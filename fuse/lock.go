@@ -99,6 +99,7 @@ func (s *server) onLocks(op string, cancel <-chan struct{}, in *raw.LkIn, f func
 		if err != nil {
 			return err
 		}
+		x.Pin() // that close gives up all locks, the server sees to as well
 		locks, ok := s.through(x, s.As(s.caller(in.Uid, in.Gid, in.Pid).cred)).(posix.Locks)
 		if !ok {
 			return posix.E(op, posix.ENOLCK, nil)

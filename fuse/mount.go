@@ -73,6 +73,7 @@ func mountAt(dir string, c Config) (*Mounted, error) {
 	if err := checkMount(dir, s.Options, root); err != nil {
 		return nil, err
 	}
+	s.Files.Park()
 	where := dir
 	if root {
 		if where, err = s.mountDirect(dir); err != nil {

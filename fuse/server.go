@@ -83,6 +83,7 @@ func (s *server) Forget(node, _ uint64) {
 	s.setid.remove(posix.Ino(node))
 	s.bare.remove(posix.Ino(node))
 	s.listings.forget(posix.Ino(node))
+	s.Files.Forget(posix.Ino(node))
 }
 
 // OnUnmount closes what the kernel left open, as it does when the connection

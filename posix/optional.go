@@ -1,6 +1,9 @@
 package posix
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Now is a Namespace that keeps answers and can be asked past them.
 type Now interface {
@@ -29,4 +32,33 @@ func CloseSoon(ctx context.Context, ns Namespace, h Handle) error {
 		return nil
 	}
 	return ns.Close(ctx, h)
+}
+
+// Promising is a Namespace whose server tells of what others change in a file
+// that is open for reading before those have their answer, so that one open may
+// serve another.
+type Promising interface {
+	// Promised answers who acts, as a value that is equal for the same caller of
+	// the same session alone, nil if nothing is promised; and how old the answer
+	// to an open may be that serves him once more now, as long as nothing was
+	// told of the file since it was asked for.
+	Promised(ctx context.Context) (caller any, age time.Duration)
+	// Reopened notes that h has served its caller once more, which the server is
+	// told in a moment if it wants to know. It never waits for the server.
+	Reopened(ctx context.Context, h Handle)
+}
+
+// Promised is of a Namespace that may not be Promising: then nothing is.
+func Promised(ctx context.Context, ns Namespace) (caller any, age time.Duration) {
+	if p, ok := ns.(Promising); ok {
+		return p.Promised(ctx)
+	}
+	return nil, 0
+}
+
+// Reopened is of a Namespace that may not be Promising.
+func Reopened(ctx context.Context, ns Namespace, h Handle) {
+	if p, ok := ns.(Promising); ok {
+		p.Reopened(ctx, h)
+	}
 }

@@ -78,7 +78,7 @@ func (x QuotaCall_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use QuotaCall_Op.Descriptor instead.
 func (QuotaCall_Op) EnumDescriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{48, 0}
+	return file_ward_proto_rawDescGZIP(), []int{51, 0}
 }
 
 type BlockHeader_Op int32
@@ -130,7 +130,7 @@ func (x BlockHeader_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BlockHeader_Op.Descriptor instead.
 func (BlockHeader_Op) EnumDescriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{57, 0}
+	return file_ward_proto_rawDescGZIP(), []int{60, 0}
 }
 
 // ToServer is one message of the client on the session's stream.
@@ -144,6 +144,7 @@ type ToServer struct {
 	//	*ToServer_Cancel
 	//	*ToServer_Bye
 	//	*ToServer_Renew
+	//	*ToServer_Recalled
 	Body          isToServer_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -238,6 +239,15 @@ func (x *ToServer) GetRenew() *Renew {
 	return nil
 }
 
+func (x *ToServer) GetRecalled() *Recalled {
+	if x != nil {
+		if x, ok := x.Body.(*ToServer_Recalled); ok {
+			return x.Recalled
+		}
+	}
+	return nil
+}
+
 type isToServer_Body interface {
 	isToServer_Body()
 }
@@ -262,6 +272,10 @@ type ToServer_Renew struct {
 	Renew *Renew `protobuf:"bytes,6,opt,name=renew,proto3,oneof"` // another proof, before the one of the Hello has expired
 }
 
+type ToServer_Recalled struct {
+	Recalled *Recalled `protobuf:"bytes,7,opt,name=recalled,proto3,oneof"` // the Recall that bears this id, and all before it, is done
+}
+
 func (*ToServer_Hello) isToServer_Body() {}
 
 func (*ToServer_Call) isToServer_Body() {}
@@ -272,8 +286,10 @@ func (*ToServer_Bye) isToServer_Body() {}
 
 func (*ToServer_Renew) isToServer_Body() {}
 
+func (*ToServer_Recalled) isToServer_Body() {}
+
 // ToClient is one message of the server. The server calls too: what it calls
-// is a Recall, without an id as yet, for none is answered.
+// is a Recall, with an id if it waits for the answer.
 type ToClient struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -592,6 +608,7 @@ type Hello struct {
 	Path          string                 `protobuf:"bytes,9,opt,name=path,proto3" json:"path,omitempty"`                // the directory that is to be inode 1; empty: /
 	Impersonate   string                 `protobuf:"bytes,10,opt,name=impersonate,proto3" json:"impersonate,omitempty"` // for whom to act; empty: for whom the proof is
 	Mount         []byte                 `protobuf:"bytes,11,opt,name=mount,proto3" json:"mount,omitempty"`             // the same in all sessions of one mount, and nobody else's: they share what they know; empty: the only one
+	Recalled      bool                   `protobuf:"varint,12,opt,name=recalled,proto3" json:"recalled,omitempty"`      // a Recall with an id will be answered: the client may be promised it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -703,27 +720,40 @@ func (x *Hello) GetMount() []byte {
 	return nil
 }
 
+func (x *Hello) GetRecalled() bool {
+	if x != nil {
+		return x.Recalled
+	}
+	return false
+}
+
 type Welcome struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Version       uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
-	Session       uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
-	Secret        []byte                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"` // proves the session at the next Hello
-	Epoch         uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Boot          uint64                 `protobuf:"varint,5,opt,name=boot,proto3" json:"boot,omitempty"` // another value than before: handles must be reclaimed
-	Principal     string                 `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`
-	Trusted       bool                   `protobuf:"varint,7,opt,name=trusted,proto3" json:"trusted,omitempty"`
-	Slots         uint32                 `protobuf:"varint,8,opt,name=slots,proto3" json:"slots,omitempty"`                          // of exactly-once calls: 0..slots-1
-	TimeoutMs     uint64                 `protobuf:"varint,9,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // how long the session outlives its stream
-	Errno         uint32                 `protobuf:"varint,10,opt,name=errno,proto3" json:"errno,omitempty"`                         // refused, and message says why and what to do
-	Message       string                 `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`
-	Release       string                 `protobuf:"bytes,12,opt,name=release,proto3" json:"release,omitempty"`
-	InlineMax     uint32                 `protobuf:"varint,13,opt,name=inline_max,json=inlineMax,proto3" json:"inline_max,omitempty"` // bytes that a Commit may bring by itself; 0: none
-	Path          string                 `protobuf:"bytes,14,opt,name=path,proto3" json:"path,omitempty"`                             // as in Hello: a server that does not know it would show the whole tree
-	Via           string                 `protobuf:"bytes,15,opt,name=via,proto3" json:"via,omitempty"`                               // who acts for principal
-	ReadOnly      bool                   `protobuf:"varint,16,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
-	ExpiresMs     uint64                 `protobuf:"varint,21,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // for how long the proof is good; 0: without end
-	Closes        bool                   `protobuf:"varint,30,opt,name=closes,proto3" json:"closes,omitempty"`                        // a Close may name several handles
-	Proof         []byte                 `protobuf:"bytes,20,opt,name=proof,proto3" json:"proof,omitempty"`                           // of the server, where the mechanism has one: KERBEROS
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Version   uint32                 `protobuf:"varint,1,opt,name=version,proto3" json:"version,omitempty"`
+	Session   uint64                 `protobuf:"varint,2,opt,name=session,proto3" json:"session,omitempty"`
+	Secret    []byte                 `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"` // proves the session at the next Hello
+	Epoch     uint64                 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Boot      uint64                 `protobuf:"varint,5,opt,name=boot,proto3" json:"boot,omitempty"` // another value than before: handles must be reclaimed
+	Principal string                 `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`
+	Trusted   bool                   `protobuf:"varint,7,opt,name=trusted,proto3" json:"trusted,omitempty"`
+	Slots     uint32                 `protobuf:"varint,8,opt,name=slots,proto3" json:"slots,omitempty"`                          // of exactly-once calls: 0..slots-1
+	TimeoutMs uint64                 `protobuf:"varint,9,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"` // how long the session outlives its stream
+	Errno     uint32                 `protobuf:"varint,10,opt,name=errno,proto3" json:"errno,omitempty"`                         // refused, and message says why and what to do
+	Message   string                 `protobuf:"bytes,11,opt,name=message,proto3" json:"message,omitempty"`
+	Release   string                 `protobuf:"bytes,12,opt,name=release,proto3" json:"release,omitempty"`
+	InlineMax uint32                 `protobuf:"varint,13,opt,name=inline_max,json=inlineMax,proto3" json:"inline_max,omitempty"` // bytes that a Commit may bring by itself; 0: none
+	Path      string                 `protobuf:"bytes,14,opt,name=path,proto3" json:"path,omitempty"`                             // as in Hello: a server that does not know it would show the whole tree
+	Via       string                 `protobuf:"bytes,15,opt,name=via,proto3" json:"via,omitempty"`                               // who acts for principal
+	ReadOnly  bool                   `protobuf:"varint,16,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	ExpiresMs uint64                 `protobuf:"varint,21,opt,name=expires_ms,json=expiresMs,proto3" json:"expires_ms,omitempty"` // for how long the proof is good; 0: without end
+	Closes    bool                   `protobuf:"varint,30,opt,name=closes,proto3" json:"closes,omitempty"`                        // a Close may name several handles
+	// Whoever has a file open for reading alone hears of a change before its
+	// author has his answer; that may be relied on for so long after a question
+	// was sent that was answered on this stream. 0: nothing is promised.
+	PromiseMs     uint64 `protobuf:"varint,31,opt,name=promise_ms,json=promiseMs,proto3" json:"promise_ms,omitempty"`
+	ReopenMs      uint64 `protobuf:"varint,32,opt,name=reopen_ms,json=reopenMs,proto3" json:"reopen_ms,omitempty"` // for how long after its answer an open may serve others of the same caller
+	Reopened      bool   `protobuf:"varint,33,opt,name=reopened,proto3" json:"reopened,omitempty"`                 // which are to be told: Call.reopened
+	Proof         []byte `protobuf:"bytes,20,opt,name=proof,proto3" json:"proof,omitempty"`                        // of the server, where the mechanism has one: KERBEROS
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -884,11 +914,68 @@ func (x *Welcome) GetCloses() bool {
 	return false
 }
 
+func (x *Welcome) GetPromiseMs() uint64 {
+	if x != nil {
+		return x.PromiseMs
+	}
+	return 0
+}
+
+func (x *Welcome) GetReopenMs() uint64 {
+	if x != nil {
+		return x.ReopenMs
+	}
+	return 0
+}
+
+func (x *Welcome) GetReopened() bool {
+	if x != nil {
+		return x.Reopened
+	}
+	return false
+}
+
 func (x *Welcome) GetProof() []byte {
 	if x != nil {
 		return x.Proof
 	}
 	return nil
+}
+
+type Recalled struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recalled) Reset() {
+	*x = Recalled{}
+	mi := &file_ward_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recalled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recalled) ProtoMessage() {}
+
+func (x *Recalled) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recalled.ProtoReflect.Descriptor instead.
+func (*Recalled) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{7}
 }
 
 type Cancel struct {
@@ -899,7 +986,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_ward_proto_msgTypes[7]
+	mi := &file_ward_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +998,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[7]
+	mi := &file_ward_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +1011,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{7}
+	return file_ward_proto_rawDescGZIP(), []int{8}
 }
 
 type Bye struct {
@@ -935,7 +1022,7 @@ type Bye struct {
 
 func (x *Bye) Reset() {
 	*x = Bye{}
-	mi := &file_ward_proto_msgTypes[8]
+	mi := &file_ward_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1034,7 @@ func (x *Bye) String() string {
 func (*Bye) ProtoMessage() {}
 
 func (x *Bye) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[8]
+	mi := &file_ward_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1047,7 @@ func (x *Bye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Bye.ProtoReflect.Descriptor instead.
 func (*Bye) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{8}
+	return file_ward_proto_rawDescGZIP(), []int{9}
 }
 
 // Recall tells the client what to forget. It mirrors namespace.Change.
@@ -974,7 +1061,7 @@ type Recall struct {
 
 func (x *Recall) Reset() {
 	*x = Recall{}
-	mi := &file_ward_proto_msgTypes[9]
+	mi := &file_ward_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -986,7 +1073,7 @@ func (x *Recall) String() string {
 func (*Recall) ProtoMessage() {}
 
 func (x *Recall) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[9]
+	mi := &file_ward_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -999,7 +1086,7 @@ func (x *Recall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recall.ProtoReflect.Descriptor instead.
 func (*Recall) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{9}
+	return file_ward_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Recall) GetChanges() []*Change {
@@ -1027,7 +1114,7 @@ type Change struct {
 
 func (x *Change) Reset() {
 	*x = Change{}
-	mi := &file_ward_proto_msgTypes[10]
+	mi := &file_ward_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1039,7 +1126,7 @@ func (x *Change) String() string {
 func (*Change) ProtoMessage() {}
 
 func (x *Change) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[10]
+	mi := &file_ward_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1052,7 +1139,7 @@ func (x *Change) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Change.ProtoReflect.Descriptor instead.
 func (*Change) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{10}
+	return file_ward_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Change) GetIno() uint64 {
@@ -1089,7 +1176,7 @@ type Cred struct {
 
 func (x *Cred) Reset() {
 	*x = Cred{}
-	mi := &file_ward_proto_msgTypes[11]
+	mi := &file_ward_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1188,7 @@ func (x *Cred) String() string {
 func (*Cred) ProtoMessage() {}
 
 func (x *Cred) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[11]
+	mi := &file_ward_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1201,7 @@ func (x *Cred) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cred.ProtoReflect.Descriptor instead.
 func (*Cred) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{11}
+	return file_ward_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Cred) GetUid() uint32 {
@@ -1156,7 +1243,7 @@ type Time struct {
 
 func (x *Time) Reset() {
 	*x = Time{}
-	mi := &file_ward_proto_msgTypes[12]
+	mi := &file_ward_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1255,7 @@ func (x *Time) String() string {
 func (*Time) ProtoMessage() {}
 
 func (x *Time) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[12]
+	mi := &file_ward_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1268,7 @@ func (x *Time) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Time.ProtoReflect.Descriptor instead.
 func (*Time) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{12}
+	return file_ward_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Time) GetSec() int64 {
@@ -1222,7 +1309,7 @@ type Attr struct {
 
 func (x *Attr) Reset() {
 	*x = Attr{}
-	mi := &file_ward_proto_msgTypes[13]
+	mi := &file_ward_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1234,7 +1321,7 @@ func (x *Attr) String() string {
 func (*Attr) ProtoMessage() {}
 
 func (x *Attr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[13]
+	mi := &file_ward_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1247,7 +1334,7 @@ func (x *Attr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attr.ProtoReflect.Descriptor instead.
 func (*Attr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{13}
+	return file_ward_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Attr) GetIno() uint64 {
@@ -1370,7 +1457,7 @@ type Extent struct {
 
 func (x *Extent) Reset() {
 	*x = Extent{}
-	mi := &file_ward_proto_msgTypes[14]
+	mi := &file_ward_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1382,7 +1469,7 @@ func (x *Extent) String() string {
 func (*Extent) ProtoMessage() {}
 
 func (x *Extent) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[14]
+	mi := &file_ward_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1395,7 +1482,7 @@ func (x *Extent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Extent.ProtoReflect.Descriptor instead.
 func (*Extent) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{14}
+	return file_ward_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Extent) GetOff() uint64 {
@@ -1452,7 +1539,7 @@ type Dirent struct {
 
 func (x *Dirent) Reset() {
 	*x = Dirent{}
-	mi := &file_ward_proto_msgTypes[15]
+	mi := &file_ward_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +1551,7 @@ func (x *Dirent) String() string {
 func (*Dirent) ProtoMessage() {}
 
 func (x *Dirent) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[15]
+	mi := &file_ward_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +1564,7 @@ func (x *Dirent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dirent.ProtoReflect.Descriptor instead.
 func (*Dirent) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{15}
+	return file_ward_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Dirent) GetName() []byte {
@@ -1548,6 +1635,7 @@ type Call struct {
 	//	*Call_Ids
 	//	*Call_Names
 	//	*Call_Whoami
+	//	*Call_Reopened
 	//	*Call_Quota
 	//	*Call_Sessions
 	//	*Call_Evict
@@ -1558,7 +1646,7 @@ type Call struct {
 
 func (x *Call) Reset() {
 	*x = Call{}
-	mi := &file_ward_proto_msgTypes[16]
+	mi := &file_ward_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1658,7 @@ func (x *Call) String() string {
 func (*Call) ProtoMessage() {}
 
 func (x *Call) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[16]
+	mi := &file_ward_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1671,7 @@ func (x *Call) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Call.ProtoReflect.Descriptor instead.
 func (*Call) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{16}
+	return file_ward_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Call) GetCred() *Cred {
@@ -1936,6 +2024,15 @@ func (x *Call) GetWhoami() *Whoami {
 	return nil
 }
 
+func (x *Call) GetReopened() *Reopened {
+	if x != nil {
+		if x, ok := x.Op.(*Call_Reopened); ok {
+			return x.Reopened
+		}
+	}
+	return nil
+}
+
 func (x *Call) GetQuota() *QuotaCall {
 	if x != nil {
 		if x, ok := x.Op.(*Call_Quota); ok {
@@ -2107,6 +2204,10 @@ type Call_Whoami struct {
 	Whoami *Whoami `protobuf:"bytes,52,opt,name=whoami,proto3,oneof"`
 }
 
+type Call_Reopened struct {
+	Reopened *Reopened `protobuf:"bytes,53,opt,name=reopened,proto3,oneof"`
+}
+
 type Call_Quota struct {
 	// Of superusers alone:
 	Quota *QuotaCall `protobuf:"bytes,60,opt,name=quota,proto3,oneof"`
@@ -2190,6 +2291,8 @@ func (*Call_Names) isCall_Op() {}
 
 func (*Call_Whoami) isCall_Op() {}
 
+func (*Call_Reopened) isCall_Op() {}
+
 func (*Call_Quota) isCall_Op() {}
 
 func (*Call_Sessions) isCall_Op() {}
@@ -2206,7 +2309,7 @@ type Lookup struct {
 
 func (x *Lookup) Reset() {
 	*x = Lookup{}
-	mi := &file_ward_proto_msgTypes[17]
+	mi := &file_ward_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2321,7 @@ func (x *Lookup) String() string {
 func (*Lookup) ProtoMessage() {}
 
 func (x *Lookup) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[17]
+	mi := &file_ward_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2334,7 @@ func (x *Lookup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lookup.ProtoReflect.Descriptor instead.
 func (*Lookup) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{17}
+	return file_ward_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Lookup) GetDir() uint64 {
@@ -2257,7 +2360,7 @@ type Getattr struct {
 
 func (x *Getattr) Reset() {
 	*x = Getattr{}
-	mi := &file_ward_proto_msgTypes[18]
+	mi := &file_ward_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2372,7 @@ func (x *Getattr) String() string {
 func (*Getattr) ProtoMessage() {}
 
 func (x *Getattr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[18]
+	mi := &file_ward_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2385,7 @@ func (x *Getattr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Getattr.ProtoReflect.Descriptor instead.
 func (*Getattr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{18}
+	return file_ward_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Getattr) GetIno() uint64 {
@@ -2309,7 +2412,7 @@ type Setattr struct {
 
 func (x *Setattr) Reset() {
 	*x = Setattr{}
-	mi := &file_ward_proto_msgTypes[19]
+	mi := &file_ward_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2424,7 @@ func (x *Setattr) String() string {
 func (*Setattr) ProtoMessage() {}
 
 func (x *Setattr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[19]
+	mi := &file_ward_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2437,7 @@ func (x *Setattr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setattr.ProtoReflect.Descriptor instead.
 func (*Setattr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{19}
+	return file_ward_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Setattr) GetIno() uint64 {
@@ -2410,7 +2513,7 @@ type Access struct {
 
 func (x *Access) Reset() {
 	*x = Access{}
-	mi := &file_ward_proto_msgTypes[20]
+	mi := &file_ward_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +2525,7 @@ func (x *Access) String() string {
 func (*Access) ProtoMessage() {}
 
 func (x *Access) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[20]
+	mi := &file_ward_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +2538,7 @@ func (x *Access) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Access.ProtoReflect.Descriptor instead.
 func (*Access) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{20}
+	return file_ward_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Access) GetIno() uint64 {
@@ -2461,7 +2564,7 @@ type Readlink struct {
 
 func (x *Readlink) Reset() {
 	*x = Readlink{}
-	mi := &file_ward_proto_msgTypes[21]
+	mi := &file_ward_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2473,7 +2576,7 @@ func (x *Readlink) String() string {
 func (*Readlink) ProtoMessage() {}
 
 func (x *Readlink) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[21]
+	mi := &file_ward_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2486,7 +2589,7 @@ func (x *Readlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readlink.ProtoReflect.Descriptor instead.
 func (*Readlink) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{21}
+	return file_ward_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Readlink) GetIno() uint64 {
@@ -2509,7 +2612,7 @@ type Make struct {
 
 func (x *Make) Reset() {
 	*x = Make{}
-	mi := &file_ward_proto_msgTypes[22]
+	mi := &file_ward_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2521,7 +2624,7 @@ func (x *Make) String() string {
 func (*Make) ProtoMessage() {}
 
 func (x *Make) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[22]
+	mi := &file_ward_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2534,7 +2637,7 @@ func (x *Make) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Make.ProtoReflect.Descriptor instead.
 func (*Make) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{22}
+	return file_ward_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Make) GetDir() uint64 {
@@ -2583,7 +2686,7 @@ type Symlink struct {
 
 func (x *Symlink) Reset() {
 	*x = Symlink{}
-	mi := &file_ward_proto_msgTypes[23]
+	mi := &file_ward_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2595,7 +2698,7 @@ func (x *Symlink) String() string {
 func (*Symlink) ProtoMessage() {}
 
 func (x *Symlink) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[23]
+	mi := &file_ward_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2608,7 +2711,7 @@ func (x *Symlink) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Symlink.ProtoReflect.Descriptor instead.
 func (*Symlink) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{23}
+	return file_ward_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Symlink) GetDir() uint64 {
@@ -2643,7 +2746,7 @@ type Link struct {
 
 func (x *Link) Reset() {
 	*x = Link{}
-	mi := &file_ward_proto_msgTypes[24]
+	mi := &file_ward_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2655,7 +2758,7 @@ func (x *Link) String() string {
 func (*Link) ProtoMessage() {}
 
 func (x *Link) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[24]
+	mi := &file_ward_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2668,7 +2771,7 @@ func (x *Link) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Link.ProtoReflect.Descriptor instead.
 func (*Link) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{24}
+	return file_ward_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Link) GetIno() uint64 {
@@ -2702,7 +2805,7 @@ type Remove struct {
 
 func (x *Remove) Reset() {
 	*x = Remove{}
-	mi := &file_ward_proto_msgTypes[25]
+	mi := &file_ward_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2714,7 +2817,7 @@ func (x *Remove) String() string {
 func (*Remove) ProtoMessage() {}
 
 func (x *Remove) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[25]
+	mi := &file_ward_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2727,7 +2830,7 @@ func (x *Remove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Remove.ProtoReflect.Descriptor instead.
 func (*Remove) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{25}
+	return file_ward_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Remove) GetDir() uint64 {
@@ -2757,7 +2860,7 @@ type Rename struct {
 
 func (x *Rename) Reset() {
 	*x = Rename{}
-	mi := &file_ward_proto_msgTypes[26]
+	mi := &file_ward_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2769,7 +2872,7 @@ func (x *Rename) String() string {
 func (*Rename) ProtoMessage() {}
 
 func (x *Rename) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[26]
+	mi := &file_ward_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2782,7 +2885,7 @@ func (x *Rename) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rename.ProtoReflect.Descriptor instead.
 func (*Rename) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{26}
+	return file_ward_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Rename) GetFrom() uint64 {
@@ -2833,7 +2936,7 @@ type Readdir struct {
 
 func (x *Readdir) Reset() {
 	*x = Readdir{}
-	mi := &file_ward_proto_msgTypes[27]
+	mi := &file_ward_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2845,7 +2948,7 @@ func (x *Readdir) String() string {
 func (*Readdir) ProtoMessage() {}
 
 func (x *Readdir) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[27]
+	mi := &file_ward_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2858,7 +2961,7 @@ func (x *Readdir) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Readdir.ProtoReflect.Descriptor instead.
 func (*Readdir) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{27}
+	return file_ward_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Readdir) GetDir() uint64 {
@@ -2910,7 +3013,7 @@ type Create struct {
 
 func (x *Create) Reset() {
 	*x = Create{}
-	mi := &file_ward_proto_msgTypes[28]
+	mi := &file_ward_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2922,7 +3025,7 @@ func (x *Create) String() string {
 func (*Create) ProtoMessage() {}
 
 func (x *Create) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[28]
+	mi := &file_ward_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2935,7 +3038,7 @@ func (x *Create) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Create.ProtoReflect.Descriptor instead.
 func (*Create) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{28}
+	return file_ward_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Create) GetDir() uint64 {
@@ -2991,7 +3094,7 @@ type Open struct {
 
 func (x *Open) Reset() {
 	*x = Open{}
-	mi := &file_ward_proto_msgTypes[29]
+	mi := &file_ward_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3003,7 +3106,7 @@ func (x *Open) String() string {
 func (*Open) ProtoMessage() {}
 
 func (x *Open) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[29]
+	mi := &file_ward_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3016,7 +3119,7 @@ func (x *Open) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Open.ProtoReflect.Descriptor instead.
 func (*Open) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{29}
+	return file_ward_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Open) GetIno() uint64 {
@@ -3050,7 +3153,7 @@ type Close struct {
 
 func (x *Close) Reset() {
 	*x = Close{}
-	mi := &file_ward_proto_msgTypes[30]
+	mi := &file_ward_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3062,7 +3165,7 @@ func (x *Close) String() string {
 func (*Close) ProtoMessage() {}
 
 func (x *Close) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[30]
+	mi := &file_ward_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3075,7 +3178,7 @@ func (x *Close) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Close.ProtoReflect.Descriptor instead.
 func (*Close) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{30}
+	return file_ward_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Close) GetHandle() uint64 {
@@ -3103,7 +3206,7 @@ type Layout struct {
 
 func (x *Layout) Reset() {
 	*x = Layout{}
-	mi := &file_ward_proto_msgTypes[31]
+	mi := &file_ward_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3115,7 +3218,7 @@ func (x *Layout) String() string {
 func (*Layout) ProtoMessage() {}
 
 func (x *Layout) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[31]
+	mi := &file_ward_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3128,7 +3231,7 @@ func (x *Layout) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Layout.ProtoReflect.Descriptor instead.
 func (*Layout) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{31}
+	return file_ward_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Layout) GetHandle() uint64 {
@@ -3165,7 +3268,7 @@ type Commit struct {
 
 func (x *Commit) Reset() {
 	*x = Commit{}
-	mi := &file_ward_proto_msgTypes[32]
+	mi := &file_ward_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3177,7 +3280,7 @@ func (x *Commit) String() string {
 func (*Commit) ProtoMessage() {}
 
 func (x *Commit) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[32]
+	mi := &file_ward_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3190,7 +3293,7 @@ func (x *Commit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Commit.ProtoReflect.Descriptor instead.
 func (*Commit) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{32}
+	return file_ward_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Commit) GetHandle() uint64 {
@@ -3238,7 +3341,7 @@ type Inline struct {
 
 func (x *Inline) Reset() {
 	*x = Inline{}
-	mi := &file_ward_proto_msgTypes[33]
+	mi := &file_ward_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3250,7 +3353,7 @@ func (x *Inline) String() string {
 func (*Inline) ProtoMessage() {}
 
 func (x *Inline) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[33]
+	mi := &file_ward_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3263,7 +3366,7 @@ func (x *Inline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Inline.ProtoReflect.Descriptor instead.
 func (*Inline) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{33}
+	return file_ward_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Inline) GetSlice() []byte {
@@ -3292,7 +3395,7 @@ type Xattr struct {
 
 func (x *Xattr) Reset() {
 	*x = Xattr{}
-	mi := &file_ward_proto_msgTypes[34]
+	mi := &file_ward_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3304,7 +3407,7 @@ func (x *Xattr) String() string {
 func (*Xattr) ProtoMessage() {}
 
 func (x *Xattr) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[34]
+	mi := &file_ward_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3317,7 +3420,7 @@ func (x *Xattr) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Xattr.ProtoReflect.Descriptor instead.
 func (*Xattr) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{34}
+	return file_ward_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Xattr) GetIno() uint64 {
@@ -3357,7 +3460,7 @@ type Statfs struct {
 
 func (x *Statfs) Reset() {
 	*x = Statfs{}
-	mi := &file_ward_proto_msgTypes[35]
+	mi := &file_ward_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3369,7 +3472,7 @@ func (x *Statfs) String() string {
 func (*Statfs) ProtoMessage() {}
 
 func (x *Statfs) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[35]
+	mi := &file_ward_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3382,7 +3485,7 @@ func (x *Statfs) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Statfs.ProtoReflect.Descriptor instead.
 func (*Statfs) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{35}
+	return file_ward_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Statfs) GetIno() uint64 {
@@ -3403,7 +3506,7 @@ type Reclaim struct {
 
 func (x *Reclaim) Reset() {
 	*x = Reclaim{}
-	mi := &file_ward_proto_msgTypes[36]
+	mi := &file_ward_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3415,7 +3518,7 @@ func (x *Reclaim) String() string {
 func (*Reclaim) ProtoMessage() {}
 
 func (x *Reclaim) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[36]
+	mi := &file_ward_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3428,7 +3531,7 @@ func (x *Reclaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reclaim.ProtoReflect.Descriptor instead.
 func (*Reclaim) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{36}
+	return file_ward_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Reclaim) GetTicket() []byte {
@@ -3450,7 +3553,7 @@ type Allocate struct {
 
 func (x *Allocate) Reset() {
 	*x = Allocate{}
-	mi := &file_ward_proto_msgTypes[37]
+	mi := &file_ward_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3462,7 +3565,7 @@ func (x *Allocate) String() string {
 func (*Allocate) ProtoMessage() {}
 
 func (x *Allocate) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[37]
+	mi := &file_ward_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3475,7 +3578,7 @@ func (x *Allocate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Allocate.ProtoReflect.Descriptor instead.
 func (*Allocate) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{37}
+	return file_ward_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Allocate) GetHandle() uint64 {
@@ -3519,7 +3622,7 @@ type CopyRange struct {
 
 func (x *CopyRange) Reset() {
 	*x = CopyRange{}
-	mi := &file_ward_proto_msgTypes[38]
+	mi := &file_ward_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3634,7 @@ func (x *CopyRange) String() string {
 func (*CopyRange) ProtoMessage() {}
 
 func (x *CopyRange) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[38]
+	mi := &file_ward_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3647,7 @@ func (x *CopyRange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CopyRange.ProtoReflect.Descriptor instead.
 func (*CopyRange) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{38}
+	return file_ward_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CopyRange) GetFrom() uint64 {
@@ -3595,7 +3698,7 @@ type Tmpfile struct {
 
 func (x *Tmpfile) Reset() {
 	*x = Tmpfile{}
-	mi := &file_ward_proto_msgTypes[39]
+	mi := &file_ward_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3607,7 +3710,7 @@ func (x *Tmpfile) String() string {
 func (*Tmpfile) ProtoMessage() {}
 
 func (x *Tmpfile) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[39]
+	mi := &file_ward_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3620,7 +3723,7 @@ func (x *Tmpfile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tmpfile.ProtoReflect.Descriptor instead.
 func (*Tmpfile) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{39}
+	return file_ward_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Tmpfile) GetDir() uint64 {
@@ -3673,7 +3776,7 @@ type Lock struct {
 
 func (x *Lock) Reset() {
 	*x = Lock{}
-	mi := &file_ward_proto_msgTypes[40]
+	mi := &file_ward_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3685,7 +3788,7 @@ func (x *Lock) String() string {
 func (*Lock) ProtoMessage() {}
 
 func (x *Lock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[40]
+	mi := &file_ward_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3698,7 +3801,7 @@ func (x *Lock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Lock.ProtoReflect.Descriptor instead.
 func (*Lock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{40}
+	return file_ward_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Lock) GetKind() uint32 {
@@ -3753,7 +3856,7 @@ type Getlk struct {
 
 func (x *Getlk) Reset() {
 	*x = Getlk{}
-	mi := &file_ward_proto_msgTypes[41]
+	mi := &file_ward_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3765,7 +3868,7 @@ func (x *Getlk) String() string {
 func (*Getlk) ProtoMessage() {}
 
 func (x *Getlk) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[41]
+	mi := &file_ward_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3778,7 +3881,7 @@ func (x *Getlk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Getlk.ProtoReflect.Descriptor instead.
 func (*Getlk) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{41}
+	return file_ward_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Getlk) GetIno() uint64 {
@@ -3806,7 +3909,7 @@ type Setlk struct {
 
 func (x *Setlk) Reset() {
 	*x = Setlk{}
-	mi := &file_ward_proto_msgTypes[42]
+	mi := &file_ward_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3818,7 +3921,7 @@ func (x *Setlk) String() string {
 func (*Setlk) ProtoMessage() {}
 
 func (x *Setlk) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[42]
+	mi := &file_ward_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3831,7 +3934,7 @@ func (x *Setlk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Setlk.ProtoReflect.Descriptor instead.
 func (*Setlk) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{42}
+	return file_ward_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Setlk) GetIno() uint64 {
@@ -3866,7 +3969,7 @@ type Unlock struct {
 
 func (x *Unlock) Reset() {
 	*x = Unlock{}
-	mi := &file_ward_proto_msgTypes[43]
+	mi := &file_ward_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3878,7 +3981,7 @@ func (x *Unlock) String() string {
 func (*Unlock) ProtoMessage() {}
 
 func (x *Unlock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[43]
+	mi := &file_ward_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3891,7 +3994,7 @@ func (x *Unlock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unlock.ProtoReflect.Descriptor instead.
 func (*Unlock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{43}
+	return file_ward_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Unlock) GetIno() uint64 {
@@ -3927,7 +4030,7 @@ type ReclaimLock struct {
 
 func (x *ReclaimLock) Reset() {
 	*x = ReclaimLock{}
-	mi := &file_ward_proto_msgTypes[44]
+	mi := &file_ward_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3939,7 +4042,7 @@ func (x *ReclaimLock) String() string {
 func (*ReclaimLock) ProtoMessage() {}
 
 func (x *ReclaimLock) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[44]
+	mi := &file_ward_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3952,7 +4055,7 @@ func (x *ReclaimLock) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReclaimLock.ProtoReflect.Descriptor instead.
 func (*ReclaimLock) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{44}
+	return file_ward_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ReclaimLock) GetIno() uint64 {
@@ -3978,7 +4081,7 @@ type Reclaimed struct {
 
 func (x *Reclaimed) Reset() {
 	*x = Reclaimed{}
-	mi := &file_ward_proto_msgTypes[45]
+	mi := &file_ward_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3990,7 +4093,7 @@ func (x *Reclaimed) String() string {
 func (*Reclaimed) ProtoMessage() {}
 
 func (x *Reclaimed) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[45]
+	mi := &file_ward_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4003,7 +4106,7 @@ func (x *Reclaimed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reclaimed.ProtoReflect.Descriptor instead.
 func (*Reclaimed) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{45}
+	return file_ward_proto_rawDescGZIP(), []int{46}
 }
 
 // Idents are owners by name and by id: ids asks for the ids of the names, names
@@ -4022,7 +4125,7 @@ type Idents struct {
 
 func (x *Idents) Reset() {
 	*x = Idents{}
-	mi := &file_ward_proto_msgTypes[46]
+	mi := &file_ward_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4034,7 +4137,7 @@ func (x *Idents) String() string {
 func (*Idents) ProtoMessage() {}
 
 func (x *Idents) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[46]
+	mi := &file_ward_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4047,7 +4150,7 @@ func (x *Idents) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Idents.ProtoReflect.Descriptor instead.
 func (*Idents) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{46}
+	return file_ward_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Idents) GetKind() uint32 {
@@ -4071,6 +4174,104 @@ func (x *Idents) GetNames() [][]byte {
 	return nil
 }
 
+// Reopened tells of opens for which the server was not asked, because a handle
+// of the same caller served them: see Welcome.reopened. At most 4,096.
+type Reopened struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Opens         []*Reopen              `protobuf:"bytes,1,rep,name=opens,proto3" json:"opens,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reopened) Reset() {
+	*x = Reopened{}
+	mi := &file_ward_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reopened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reopened) ProtoMessage() {}
+
+func (x *Reopened) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reopened.ProtoReflect.Descriptor instead.
+func (*Reopened) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Reopened) GetOpens() []*Reopen {
+	if x != nil {
+		return x.Opens
+	}
+	return nil
+}
+
+type Reopen struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Handle        uint64                 `protobuf:"varint,1,opt,name=handle,proto3" json:"handle,omitempty"`            // which the session has open yet
+	AgoMs         uint32                 `protobuf:"varint,2,opt,name=ago_ms,json=agoMs,proto3" json:"ago_ms,omitempty"` // when
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reopen) Reset() {
+	*x = Reopen{}
+	mi := &file_ward_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reopen) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reopen) ProtoMessage() {}
+
+func (x *Reopen) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reopen.ProtoReflect.Descriptor instead.
+func (*Reopen) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Reopen) GetHandle() uint64 {
+	if x != nil {
+		return x.Handle
+	}
+	return 0
+}
+
+func (x *Reopen) GetAgoMs() uint32 {
+	if x != nil {
+		return x.AgoMs
+	}
+	return 0
+}
+
 // Whoami asks as whom the session acts; the reply has it as cred.
 type Whoami struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4080,7 +4281,7 @@ type Whoami struct {
 
 func (x *Whoami) Reset() {
 	*x = Whoami{}
-	mi := &file_ward_proto_msgTypes[47]
+	mi := &file_ward_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4092,7 +4293,7 @@ func (x *Whoami) String() string {
 func (*Whoami) ProtoMessage() {}
 
 func (x *Whoami) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[47]
+	mi := &file_ward_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4105,7 +4306,7 @@ func (x *Whoami) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Whoami.ProtoReflect.Descriptor instead.
 func (*Whoami) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{47}
+	return file_ward_proto_rawDescGZIP(), []int{50}
 }
 
 // Reply answers a Call. errno is wire errno (proto/errors.go); 0 is success,
@@ -4121,7 +4322,7 @@ type QuotaCall struct {
 
 func (x *QuotaCall) Reset() {
 	*x = QuotaCall{}
-	mi := &file_ward_proto_msgTypes[48]
+	mi := &file_ward_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4133,7 +4334,7 @@ func (x *QuotaCall) String() string {
 func (*QuotaCall) ProtoMessage() {}
 
 func (x *QuotaCall) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[48]
+	mi := &file_ward_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4146,7 +4347,7 @@ func (x *QuotaCall) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuotaCall.ProtoReflect.Descriptor instead.
 func (*QuotaCall) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{48}
+	return file_ward_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *QuotaCall) GetOp() QuotaCall_Op {
@@ -4180,7 +4381,7 @@ type Quota struct {
 
 func (x *Quota) Reset() {
 	*x = Quota{}
-	mi := &file_ward_proto_msgTypes[49]
+	mi := &file_ward_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4192,7 +4393,7 @@ func (x *Quota) String() string {
 func (*Quota) ProtoMessage() {}
 
 func (x *Quota) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[49]
+	mi := &file_ward_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4205,7 +4406,7 @@ func (x *Quota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quota.ProtoReflect.Descriptor instead.
 func (*Quota) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{49}
+	return file_ward_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Quota) GetKind() uint32 {
@@ -4289,7 +4490,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_ward_proto_msgTypes[50]
+	mi := &file_ward_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4301,7 +4502,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[50]
+	mi := &file_ward_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4314,7 +4515,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{50}
+	return file_ward_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Reply) GetErrno() uint32 {
@@ -4445,7 +4646,7 @@ type Sessions struct {
 
 func (x *Sessions) Reset() {
 	*x = Sessions{}
-	mi := &file_ward_proto_msgTypes[51]
+	mi := &file_ward_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4457,7 +4658,7 @@ func (x *Sessions) String() string {
 func (*Sessions) ProtoMessage() {}
 
 func (x *Sessions) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[51]
+	mi := &file_ward_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4470,7 +4671,7 @@ func (x *Sessions) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sessions.ProtoReflect.Descriptor instead.
 func (*Sessions) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{51}
+	return file_ward_proto_rawDescGZIP(), []int{54}
 }
 
 // Evict ends a session, as if its mount had gone: it can't come back.
@@ -4483,7 +4684,7 @@ type Evict struct {
 
 func (x *Evict) Reset() {
 	*x = Evict{}
-	mi := &file_ward_proto_msgTypes[52]
+	mi := &file_ward_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4495,7 +4696,7 @@ func (x *Evict) String() string {
 func (*Evict) ProtoMessage() {}
 
 func (x *Evict) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[52]
+	mi := &file_ward_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4508,7 +4709,7 @@ func (x *Evict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evict.ProtoReflect.Descriptor instead.
 func (*Evict) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{52}
+	return file_ward_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Evict) GetSession() uint64 {
@@ -4538,7 +4739,7 @@ type SessionInfo struct {
 
 func (x *SessionInfo) Reset() {
 	*x = SessionInfo{}
-	mi := &file_ward_proto_msgTypes[53]
+	mi := &file_ward_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4550,7 +4751,7 @@ func (x *SessionInfo) String() string {
 func (*SessionInfo) ProtoMessage() {}
 
 func (x *SessionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[53]
+	mi := &file_ward_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4563,7 +4764,7 @@ func (x *SessionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionInfo.ProtoReflect.Descriptor instead.
 func (*SessionInfo) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{53}
+	return file_ward_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *SessionInfo) GetSession() uint64 {
@@ -4658,7 +4859,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_ward_proto_msgTypes[54]
+	mi := &file_ward_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4670,7 +4871,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[54]
+	mi := &file_ward_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4683,7 +4884,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{54}
+	return file_ward_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Opened) GetAttr() *Attr {
@@ -4741,7 +4942,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_ward_proto_msgTypes[55]
+	mi := &file_ward_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4753,7 +4954,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[55]
+	mi := &file_ward_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4766,7 +4967,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{55}
+	return file_ward_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Block) GetFile() uint64 {
@@ -4811,7 +5012,7 @@ type StatfsReply struct {
 
 func (x *StatfsReply) Reset() {
 	*x = StatfsReply{}
-	mi := &file_ward_proto_msgTypes[56]
+	mi := &file_ward_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4823,7 +5024,7 @@ func (x *StatfsReply) String() string {
 func (*StatfsReply) ProtoMessage() {}
 
 func (x *StatfsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[56]
+	mi := &file_ward_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4836,7 +5037,7 @@ func (x *StatfsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatfsReply.ProtoReflect.Descriptor instead.
 func (*StatfsReply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{56}
+	return file_ward_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *StatfsReply) GetBytes() uint64 {
@@ -4894,7 +5095,7 @@ type BlockHeader struct {
 
 func (x *BlockHeader) Reset() {
 	*x = BlockHeader{}
-	mi := &file_ward_proto_msgTypes[57]
+	mi := &file_ward_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4906,7 +5107,7 @@ func (x *BlockHeader) String() string {
 func (*BlockHeader) ProtoMessage() {}
 
 func (x *BlockHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[57]
+	mi := &file_ward_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4919,7 +5120,7 @@ func (x *BlockHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockHeader.ProtoReflect.Descriptor instead.
 func (*BlockHeader) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{57}
+	return file_ward_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *BlockHeader) GetId() uint64 {
@@ -4997,14 +5198,15 @@ var File_ward_proto protoreflect.FileDescriptor
 const file_ward_proto_rawDesc = "" +
 	"\n" +
 	"\n" +
-	"ward.proto\x12\twardfs.v1\"\xee\x01\n" +
+	"ward.proto\x12\twardfs.v1\"\xa1\x02\n" +
 	"\bToServer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12(\n" +
 	"\x05hello\x18\x02 \x01(\v2\x10.wardfs.v1.HelloH\x00R\x05hello\x12%\n" +
 	"\x04call\x18\x03 \x01(\v2\x0f.wardfs.v1.CallH\x00R\x04call\x12+\n" +
 	"\x06cancel\x18\x04 \x01(\v2\x11.wardfs.v1.CancelH\x00R\x06cancel\x12\"\n" +
 	"\x03bye\x18\x05 \x01(\v2\x0e.wardfs.v1.ByeH\x00R\x03bye\x12(\n" +
-	"\x05renew\x18\x06 \x01(\v2\x10.wardfs.v1.RenewH\x00R\x05renewB\x06\n" +
+	"\x05renew\x18\x06 \x01(\v2\x10.wardfs.v1.RenewH\x00R\x05renew\x121\n" +
+	"\brecalled\x18\a \x01(\v2\x13.wardfs.v1.RecalledH\x00R\brecalledB\x06\n" +
 	"\x04body\"\x83\x02\n" +
 	"\bToClient\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
@@ -5024,7 +5226,7 @@ const file_ward_proto_rawDesc = "" +
 	"expires_ms\x18\x04 \x01(\x04R\texpiresMs\"7\n" +
 	"\x05Ended\x12\x14\n" +
 	"\x05errno\x18\x01 \x01(\rR\x05errno\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage\"\x9f\x02\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\xbb\x02\n" +
 	"\x05Hello\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1c\n" +
 	"\tmechanism\x18\x02 \x01(\tR\tmechanism\x12\x14\n" +
@@ -5037,7 +5239,8 @@ const file_ward_proto_rawDesc = "" +
 	"\x04path\x18\t \x01(\tR\x04path\x12 \n" +
 	"\vimpersonate\x18\n" +
 	" \x01(\tR\vimpersonate\x12\x14\n" +
-	"\x05mount\x18\v \x01(\fR\x05mount\"\xe5\x03\n" +
+	"\x05mount\x18\v \x01(\fR\x05mount\x12\x1a\n" +
+	"\brecalled\x18\f \x01(\bR\brecalled\"\xbd\x04\n" +
 	"\aWelcome\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x18\n" +
 	"\asession\x18\x02 \x01(\x04R\asession\x12\x16\n" +
@@ -5060,8 +5263,14 @@ const file_ward_proto_rawDesc = "" +
 	"\tread_only\x18\x10 \x01(\bR\breadOnly\x12\x1d\n" +
 	"\n" +
 	"expires_ms\x18\x15 \x01(\x04R\texpiresMs\x12\x16\n" +
-	"\x06closes\x18\x1e \x01(\bR\x06closes\x12\x14\n" +
-	"\x05proof\x18\x14 \x01(\fR\x05proof\"\b\n" +
+	"\x06closes\x18\x1e \x01(\bR\x06closes\x12\x1d\n" +
+	"\n" +
+	"promise_ms\x18\x1f \x01(\x04R\tpromiseMs\x12\x1b\n" +
+	"\treopen_ms\x18  \x01(\x04R\breopenMs\x12\x1a\n" +
+	"\breopened\x18! \x01(\bR\breopened\x12\x14\n" +
+	"\x05proof\x18\x14 \x01(\fR\x05proof\"\n" +
+	"\n" +
+	"\bRecalled\"\b\n" +
 	"\x06Cancel\"\x05\n" +
 	"\x03Bye\"U\n" +
 	"\x06Recall\x12+\n" +
@@ -5108,7 +5317,7 @@ const file_ward_proto_rawDesc = "" +
 	"\x06Dirent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12#\n" +
-	"\x04attr\x18\x03 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\"\xcd\x0e\n" +
+	"\x04attr\x18\x03 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\"\x80\x0f\n" +
 	"\x04Call\x12#\n" +
 	"\x04cred\x18\x01 \x01(\v2\x0f.wardfs.v1.CredR\x04cred\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -5150,7 +5359,8 @@ const file_ward_proto_rawDesc = "" +
 	"\treclaimed\x18) \x01(\v2\x14.wardfs.v1.ReclaimedH\x00R\treclaimed\x12%\n" +
 	"\x03ids\x182 \x01(\v2\x11.wardfs.v1.IdentsH\x00R\x03ids\x12)\n" +
 	"\x05names\x183 \x01(\v2\x11.wardfs.v1.IdentsH\x00R\x05names\x12+\n" +
-	"\x06whoami\x184 \x01(\v2\x11.wardfs.v1.WhoamiH\x00R\x06whoami\x12,\n" +
+	"\x06whoami\x184 \x01(\v2\x11.wardfs.v1.WhoamiH\x00R\x06whoami\x121\n" +
+	"\breopened\x185 \x01(\v2\x13.wardfs.v1.ReopenedH\x00R\breopened\x12,\n" +
 	"\x05quota\x18< \x01(\v2\x14.wardfs.v1.QuotaCallH\x00R\x05quota\x121\n" +
 	"\bsessions\x18= \x01(\v2\x13.wardfs.v1.SessionsH\x00R\bsessions\x12(\n" +
 	"\x05evict\x18> \x01(\v2\x10.wardfs.v1.EvictH\x00R\x05evictB\x04\n" +
@@ -5282,7 +5492,12 @@ const file_ward_proto_rawDesc = "" +
 	"\x06Idents\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x10\n" +
 	"\x03ids\x18\x02 \x03(\rR\x03ids\x12\x14\n" +
-	"\x05names\x18\x03 \x03(\fR\x05names\"\b\n" +
+	"\x05names\x18\x03 \x03(\fR\x05names\"3\n" +
+	"\bReopened\x12'\n" +
+	"\x05opens\x18\x01 \x03(\v2\x11.wardfs.v1.ReopenR\x05opens\"7\n" +
+	"\x06Reopen\x12\x16\n" +
+	"\x06handle\x18\x01 \x01(\x04R\x06handle\x12\x15\n" +
+	"\x06ago_ms\x18\x02 \x01(\rR\x05agoMs\"\b\n" +
 	"\x06Whoami\"\x98\x01\n" +
 	"\tQuotaCall\x12'\n" +
 	"\x02op\x18\x01 \x01(\x0e2\x17.wardfs.v1.QuotaCall.OpR\x02op\x12&\n" +
@@ -5399,7 +5614,7 @@ func file_ward_proto_rawDescGZIP() []byte {
 }
 
 var file_ward_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
+var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
 var file_ward_proto_goTypes = []any{
 	(QuotaCall_Op)(0),   // 0: wardfs.v1.QuotaCall.Op
 	(BlockHeader_Op)(0), // 1: wardfs.v1.BlockHeader.Op
@@ -5410,145 +5625,151 @@ var file_ward_proto_goTypes = []any{
 	(*Ended)(nil),       // 6: wardfs.v1.Ended
 	(*Hello)(nil),       // 7: wardfs.v1.Hello
 	(*Welcome)(nil),     // 8: wardfs.v1.Welcome
-	(*Cancel)(nil),      // 9: wardfs.v1.Cancel
-	(*Bye)(nil),         // 10: wardfs.v1.Bye
-	(*Recall)(nil),      // 11: wardfs.v1.Recall
-	(*Change)(nil),      // 12: wardfs.v1.Change
-	(*Cred)(nil),        // 13: wardfs.v1.Cred
-	(*Time)(nil),        // 14: wardfs.v1.Time
-	(*Attr)(nil),        // 15: wardfs.v1.Attr
-	(*Extent)(nil),      // 16: wardfs.v1.Extent
-	(*Dirent)(nil),      // 17: wardfs.v1.Dirent
-	(*Call)(nil),        // 18: wardfs.v1.Call
-	(*Lookup)(nil),      // 19: wardfs.v1.Lookup
-	(*Getattr)(nil),     // 20: wardfs.v1.Getattr
-	(*Setattr)(nil),     // 21: wardfs.v1.Setattr
-	(*Access)(nil),      // 22: wardfs.v1.Access
-	(*Readlink)(nil),    // 23: wardfs.v1.Readlink
-	(*Make)(nil),        // 24: wardfs.v1.Make
-	(*Symlink)(nil),     // 25: wardfs.v1.Symlink
-	(*Link)(nil),        // 26: wardfs.v1.Link
-	(*Remove)(nil),      // 27: wardfs.v1.Remove
-	(*Rename)(nil),      // 28: wardfs.v1.Rename
-	(*Readdir)(nil),     // 29: wardfs.v1.Readdir
-	(*Create)(nil),      // 30: wardfs.v1.Create
-	(*Open)(nil),        // 31: wardfs.v1.Open
-	(*Close)(nil),       // 32: wardfs.v1.Close
-	(*Layout)(nil),      // 33: wardfs.v1.Layout
-	(*Commit)(nil),      // 34: wardfs.v1.Commit
-	(*Inline)(nil),      // 35: wardfs.v1.Inline
-	(*Xattr)(nil),       // 36: wardfs.v1.Xattr
-	(*Statfs)(nil),      // 37: wardfs.v1.Statfs
-	(*Reclaim)(nil),     // 38: wardfs.v1.Reclaim
-	(*Allocate)(nil),    // 39: wardfs.v1.Allocate
-	(*CopyRange)(nil),   // 40: wardfs.v1.CopyRange
-	(*Tmpfile)(nil),     // 41: wardfs.v1.Tmpfile
-	(*Lock)(nil),        // 42: wardfs.v1.Lock
-	(*Getlk)(nil),       // 43: wardfs.v1.Getlk
-	(*Setlk)(nil),       // 44: wardfs.v1.Setlk
-	(*Unlock)(nil),      // 45: wardfs.v1.Unlock
-	(*ReclaimLock)(nil), // 46: wardfs.v1.ReclaimLock
-	(*Reclaimed)(nil),   // 47: wardfs.v1.Reclaimed
-	(*Idents)(nil),      // 48: wardfs.v1.Idents
-	(*Whoami)(nil),      // 49: wardfs.v1.Whoami
-	(*QuotaCall)(nil),   // 50: wardfs.v1.QuotaCall
-	(*Quota)(nil),       // 51: wardfs.v1.Quota
-	(*Reply)(nil),       // 52: wardfs.v1.Reply
-	(*Sessions)(nil),    // 53: wardfs.v1.Sessions
-	(*Evict)(nil),       // 54: wardfs.v1.Evict
-	(*SessionInfo)(nil), // 55: wardfs.v1.SessionInfo
-	(*Opened)(nil),      // 56: wardfs.v1.Opened
-	(*Block)(nil),       // 57: wardfs.v1.Block
-	(*StatfsReply)(nil), // 58: wardfs.v1.StatfsReply
-	(*BlockHeader)(nil), // 59: wardfs.v1.BlockHeader
+	(*Recalled)(nil),    // 9: wardfs.v1.Recalled
+	(*Cancel)(nil),      // 10: wardfs.v1.Cancel
+	(*Bye)(nil),         // 11: wardfs.v1.Bye
+	(*Recall)(nil),      // 12: wardfs.v1.Recall
+	(*Change)(nil),      // 13: wardfs.v1.Change
+	(*Cred)(nil),        // 14: wardfs.v1.Cred
+	(*Time)(nil),        // 15: wardfs.v1.Time
+	(*Attr)(nil),        // 16: wardfs.v1.Attr
+	(*Extent)(nil),      // 17: wardfs.v1.Extent
+	(*Dirent)(nil),      // 18: wardfs.v1.Dirent
+	(*Call)(nil),        // 19: wardfs.v1.Call
+	(*Lookup)(nil),      // 20: wardfs.v1.Lookup
+	(*Getattr)(nil),     // 21: wardfs.v1.Getattr
+	(*Setattr)(nil),     // 22: wardfs.v1.Setattr
+	(*Access)(nil),      // 23: wardfs.v1.Access
+	(*Readlink)(nil),    // 24: wardfs.v1.Readlink
+	(*Make)(nil),        // 25: wardfs.v1.Make
+	(*Symlink)(nil),     // 26: wardfs.v1.Symlink
+	(*Link)(nil),        // 27: wardfs.v1.Link
+	(*Remove)(nil),      // 28: wardfs.v1.Remove
+	(*Rename)(nil),      // 29: wardfs.v1.Rename
+	(*Readdir)(nil),     // 30: wardfs.v1.Readdir
+	(*Create)(nil),      // 31: wardfs.v1.Create
+	(*Open)(nil),        // 32: wardfs.v1.Open
+	(*Close)(nil),       // 33: wardfs.v1.Close
+	(*Layout)(nil),      // 34: wardfs.v1.Layout
+	(*Commit)(nil),      // 35: wardfs.v1.Commit
+	(*Inline)(nil),      // 36: wardfs.v1.Inline
+	(*Xattr)(nil),       // 37: wardfs.v1.Xattr
+	(*Statfs)(nil),      // 38: wardfs.v1.Statfs
+	(*Reclaim)(nil),     // 39: wardfs.v1.Reclaim
+	(*Allocate)(nil),    // 40: wardfs.v1.Allocate
+	(*CopyRange)(nil),   // 41: wardfs.v1.CopyRange
+	(*Tmpfile)(nil),     // 42: wardfs.v1.Tmpfile
+	(*Lock)(nil),        // 43: wardfs.v1.Lock
+	(*Getlk)(nil),       // 44: wardfs.v1.Getlk
+	(*Setlk)(nil),       // 45: wardfs.v1.Setlk
+	(*Unlock)(nil),      // 46: wardfs.v1.Unlock
+	(*ReclaimLock)(nil), // 47: wardfs.v1.ReclaimLock
+	(*Reclaimed)(nil),   // 48: wardfs.v1.Reclaimed
+	(*Idents)(nil),      // 49: wardfs.v1.Idents
+	(*Reopened)(nil),    // 50: wardfs.v1.Reopened
+	(*Reopen)(nil),      // 51: wardfs.v1.Reopen
+	(*Whoami)(nil),      // 52: wardfs.v1.Whoami
+	(*QuotaCall)(nil),   // 53: wardfs.v1.QuotaCall
+	(*Quota)(nil),       // 54: wardfs.v1.Quota
+	(*Reply)(nil),       // 55: wardfs.v1.Reply
+	(*Sessions)(nil),    // 56: wardfs.v1.Sessions
+	(*Evict)(nil),       // 57: wardfs.v1.Evict
+	(*SessionInfo)(nil), // 58: wardfs.v1.SessionInfo
+	(*Opened)(nil),      // 59: wardfs.v1.Opened
+	(*Block)(nil),       // 60: wardfs.v1.Block
+	(*StatfsReply)(nil), // 61: wardfs.v1.StatfsReply
+	(*BlockHeader)(nil), // 62: wardfs.v1.BlockHeader
 }
 var file_ward_proto_depIdxs = []int32{
 	7,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
-	18, // 1: wardfs.v1.ToServer.call:type_name -> wardfs.v1.Call
-	9,  // 2: wardfs.v1.ToServer.cancel:type_name -> wardfs.v1.Cancel
-	10, // 3: wardfs.v1.ToServer.bye:type_name -> wardfs.v1.Bye
+	19, // 1: wardfs.v1.ToServer.call:type_name -> wardfs.v1.Call
+	10, // 2: wardfs.v1.ToServer.cancel:type_name -> wardfs.v1.Cancel
+	11, // 3: wardfs.v1.ToServer.bye:type_name -> wardfs.v1.Bye
 	4,  // 4: wardfs.v1.ToServer.renew:type_name -> wardfs.v1.Renew
-	8,  // 5: wardfs.v1.ToClient.welcome:type_name -> wardfs.v1.Welcome
-	52, // 6: wardfs.v1.ToClient.reply:type_name -> wardfs.v1.Reply
-	11, // 7: wardfs.v1.ToClient.recall:type_name -> wardfs.v1.Recall
-	6,  // 8: wardfs.v1.ToClient.ended:type_name -> wardfs.v1.Ended
-	5,  // 9: wardfs.v1.ToClient.renewed:type_name -> wardfs.v1.Renewed
-	12, // 10: wardfs.v1.Recall.changes:type_name -> wardfs.v1.Change
-	14, // 11: wardfs.v1.Attr.atime:type_name -> wardfs.v1.Time
-	14, // 12: wardfs.v1.Attr.mtime:type_name -> wardfs.v1.Time
-	14, // 13: wardfs.v1.Attr.ctime:type_name -> wardfs.v1.Time
-	14, // 14: wardfs.v1.Attr.btime:type_name -> wardfs.v1.Time
-	15, // 15: wardfs.v1.Dirent.attr:type_name -> wardfs.v1.Attr
-	13, // 16: wardfs.v1.Call.cred:type_name -> wardfs.v1.Cred
-	19, // 17: wardfs.v1.Call.lookup:type_name -> wardfs.v1.Lookup
-	20, // 18: wardfs.v1.Call.getattr:type_name -> wardfs.v1.Getattr
-	21, // 19: wardfs.v1.Call.setattr:type_name -> wardfs.v1.Setattr
-	22, // 20: wardfs.v1.Call.access:type_name -> wardfs.v1.Access
-	23, // 21: wardfs.v1.Call.readlink:type_name -> wardfs.v1.Readlink
-	24, // 22: wardfs.v1.Call.mkdir:type_name -> wardfs.v1.Make
-	24, // 23: wardfs.v1.Call.mknod:type_name -> wardfs.v1.Make
-	25, // 24: wardfs.v1.Call.symlink:type_name -> wardfs.v1.Symlink
-	26, // 25: wardfs.v1.Call.link:type_name -> wardfs.v1.Link
-	27, // 26: wardfs.v1.Call.unlink:type_name -> wardfs.v1.Remove
-	27, // 27: wardfs.v1.Call.rmdir:type_name -> wardfs.v1.Remove
-	28, // 28: wardfs.v1.Call.rename:type_name -> wardfs.v1.Rename
-	29, // 29: wardfs.v1.Call.readdir:type_name -> wardfs.v1.Readdir
-	30, // 30: wardfs.v1.Call.create:type_name -> wardfs.v1.Create
-	31, // 31: wardfs.v1.Call.open:type_name -> wardfs.v1.Open
-	32, // 32: wardfs.v1.Call.close:type_name -> wardfs.v1.Close
-	33, // 33: wardfs.v1.Call.layout:type_name -> wardfs.v1.Layout
-	34, // 34: wardfs.v1.Call.commit:type_name -> wardfs.v1.Commit
-	36, // 35: wardfs.v1.Call.getxattr:type_name -> wardfs.v1.Xattr
-	36, // 36: wardfs.v1.Call.setxattr:type_name -> wardfs.v1.Xattr
-	36, // 37: wardfs.v1.Call.listxattr:type_name -> wardfs.v1.Xattr
-	36, // 38: wardfs.v1.Call.removexattr:type_name -> wardfs.v1.Xattr
-	37, // 39: wardfs.v1.Call.statfs:type_name -> wardfs.v1.Statfs
-	38, // 40: wardfs.v1.Call.reclaim:type_name -> wardfs.v1.Reclaim
-	39, // 41: wardfs.v1.Call.allocate:type_name -> wardfs.v1.Allocate
-	40, // 42: wardfs.v1.Call.copy_range:type_name -> wardfs.v1.CopyRange
-	41, // 43: wardfs.v1.Call.tmpfile:type_name -> wardfs.v1.Tmpfile
-	43, // 44: wardfs.v1.Call.getlk:type_name -> wardfs.v1.Getlk
-	44, // 45: wardfs.v1.Call.setlk:type_name -> wardfs.v1.Setlk
-	45, // 46: wardfs.v1.Call.unlock:type_name -> wardfs.v1.Unlock
-	46, // 47: wardfs.v1.Call.reclaim_lock:type_name -> wardfs.v1.ReclaimLock
-	47, // 48: wardfs.v1.Call.reclaimed:type_name -> wardfs.v1.Reclaimed
-	48, // 49: wardfs.v1.Call.ids:type_name -> wardfs.v1.Idents
-	48, // 50: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
-	49, // 51: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
-	50, // 52: wardfs.v1.Call.quota:type_name -> wardfs.v1.QuotaCall
-	53, // 53: wardfs.v1.Call.sessions:type_name -> wardfs.v1.Sessions
-	54, // 54: wardfs.v1.Call.evict:type_name -> wardfs.v1.Evict
-	14, // 55: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
-	14, // 56: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
-	16, // 57: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
-	14, // 58: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
-	35, // 59: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
-	42, // 60: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
-	42, // 61: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
-	42, // 62: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
-	0,  // 63: wardfs.v1.QuotaCall.op:type_name -> wardfs.v1.QuotaCall.Op
-	51, // 64: wardfs.v1.QuotaCall.quota:type_name -> wardfs.v1.Quota
-	15, // 65: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
-	56, // 66: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
-	17, // 67: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
-	16, // 68: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
-	58, // 69: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
-	42, // 70: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
-	15, // 71: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
-	48, // 72: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
-	13, // 73: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
-	51, // 74: wardfs.v1.Reply.quotas:type_name -> wardfs.v1.Quota
-	55, // 75: wardfs.v1.Reply.sessions:type_name -> wardfs.v1.SessionInfo
-	14, // 76: wardfs.v1.SessionInfo.since:type_name -> wardfs.v1.Time
-	15, // 77: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
-	16, // 78: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
-	57, // 79: wardfs.v1.Opened.blocks:type_name -> wardfs.v1.Block
-	1,  // 80: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
-	81, // [81:81] is the sub-list for method output_type
-	81, // [81:81] is the sub-list for method input_type
-	81, // [81:81] is the sub-list for extension type_name
-	81, // [81:81] is the sub-list for extension extendee
-	0,  // [0:81] is the sub-list for field type_name
+	9,  // 5: wardfs.v1.ToServer.recalled:type_name -> wardfs.v1.Recalled
+	8,  // 6: wardfs.v1.ToClient.welcome:type_name -> wardfs.v1.Welcome
+	55, // 7: wardfs.v1.ToClient.reply:type_name -> wardfs.v1.Reply
+	12, // 8: wardfs.v1.ToClient.recall:type_name -> wardfs.v1.Recall
+	6,  // 9: wardfs.v1.ToClient.ended:type_name -> wardfs.v1.Ended
+	5,  // 10: wardfs.v1.ToClient.renewed:type_name -> wardfs.v1.Renewed
+	13, // 11: wardfs.v1.Recall.changes:type_name -> wardfs.v1.Change
+	15, // 12: wardfs.v1.Attr.atime:type_name -> wardfs.v1.Time
+	15, // 13: wardfs.v1.Attr.mtime:type_name -> wardfs.v1.Time
+	15, // 14: wardfs.v1.Attr.ctime:type_name -> wardfs.v1.Time
+	15, // 15: wardfs.v1.Attr.btime:type_name -> wardfs.v1.Time
+	16, // 16: wardfs.v1.Dirent.attr:type_name -> wardfs.v1.Attr
+	14, // 17: wardfs.v1.Call.cred:type_name -> wardfs.v1.Cred
+	20, // 18: wardfs.v1.Call.lookup:type_name -> wardfs.v1.Lookup
+	21, // 19: wardfs.v1.Call.getattr:type_name -> wardfs.v1.Getattr
+	22, // 20: wardfs.v1.Call.setattr:type_name -> wardfs.v1.Setattr
+	23, // 21: wardfs.v1.Call.access:type_name -> wardfs.v1.Access
+	24, // 22: wardfs.v1.Call.readlink:type_name -> wardfs.v1.Readlink
+	25, // 23: wardfs.v1.Call.mkdir:type_name -> wardfs.v1.Make
+	25, // 24: wardfs.v1.Call.mknod:type_name -> wardfs.v1.Make
+	26, // 25: wardfs.v1.Call.symlink:type_name -> wardfs.v1.Symlink
+	27, // 26: wardfs.v1.Call.link:type_name -> wardfs.v1.Link
+	28, // 27: wardfs.v1.Call.unlink:type_name -> wardfs.v1.Remove
+	28, // 28: wardfs.v1.Call.rmdir:type_name -> wardfs.v1.Remove
+	29, // 29: wardfs.v1.Call.rename:type_name -> wardfs.v1.Rename
+	30, // 30: wardfs.v1.Call.readdir:type_name -> wardfs.v1.Readdir
+	31, // 31: wardfs.v1.Call.create:type_name -> wardfs.v1.Create
+	32, // 32: wardfs.v1.Call.open:type_name -> wardfs.v1.Open
+	33, // 33: wardfs.v1.Call.close:type_name -> wardfs.v1.Close
+	34, // 34: wardfs.v1.Call.layout:type_name -> wardfs.v1.Layout
+	35, // 35: wardfs.v1.Call.commit:type_name -> wardfs.v1.Commit
+	37, // 36: wardfs.v1.Call.getxattr:type_name -> wardfs.v1.Xattr
+	37, // 37: wardfs.v1.Call.setxattr:type_name -> wardfs.v1.Xattr
+	37, // 38: wardfs.v1.Call.listxattr:type_name -> wardfs.v1.Xattr
+	37, // 39: wardfs.v1.Call.removexattr:type_name -> wardfs.v1.Xattr
+	38, // 40: wardfs.v1.Call.statfs:type_name -> wardfs.v1.Statfs
+	39, // 41: wardfs.v1.Call.reclaim:type_name -> wardfs.v1.Reclaim
+	40, // 42: wardfs.v1.Call.allocate:type_name -> wardfs.v1.Allocate
+	41, // 43: wardfs.v1.Call.copy_range:type_name -> wardfs.v1.CopyRange
+	42, // 44: wardfs.v1.Call.tmpfile:type_name -> wardfs.v1.Tmpfile
+	44, // 45: wardfs.v1.Call.getlk:type_name -> wardfs.v1.Getlk
+	45, // 46: wardfs.v1.Call.setlk:type_name -> wardfs.v1.Setlk
+	46, // 47: wardfs.v1.Call.unlock:type_name -> wardfs.v1.Unlock
+	47, // 48: wardfs.v1.Call.reclaim_lock:type_name -> wardfs.v1.ReclaimLock
+	48, // 49: wardfs.v1.Call.reclaimed:type_name -> wardfs.v1.Reclaimed
+	49, // 50: wardfs.v1.Call.ids:type_name -> wardfs.v1.Idents
+	49, // 51: wardfs.v1.Call.names:type_name -> wardfs.v1.Idents
+	52, // 52: wardfs.v1.Call.whoami:type_name -> wardfs.v1.Whoami
+	50, // 53: wardfs.v1.Call.reopened:type_name -> wardfs.v1.Reopened
+	53, // 54: wardfs.v1.Call.quota:type_name -> wardfs.v1.QuotaCall
+	56, // 55: wardfs.v1.Call.sessions:type_name -> wardfs.v1.Sessions
+	57, // 56: wardfs.v1.Call.evict:type_name -> wardfs.v1.Evict
+	15, // 57: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
+	15, // 58: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
+	17, // 59: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
+	15, // 60: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
+	36, // 61: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
+	43, // 62: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
+	43, // 63: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
+	43, // 64: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
+	51, // 65: wardfs.v1.Reopened.opens:type_name -> wardfs.v1.Reopen
+	0,  // 66: wardfs.v1.QuotaCall.op:type_name -> wardfs.v1.QuotaCall.Op
+	54, // 67: wardfs.v1.QuotaCall.quota:type_name -> wardfs.v1.Quota
+	16, // 68: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
+	59, // 69: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
+	18, // 70: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
+	17, // 71: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
+	61, // 72: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
+	43, // 73: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
+	16, // 74: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
+	49, // 75: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
+	14, // 76: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
+	54, // 77: wardfs.v1.Reply.quotas:type_name -> wardfs.v1.Quota
+	58, // 78: wardfs.v1.Reply.sessions:type_name -> wardfs.v1.SessionInfo
+	15, // 79: wardfs.v1.SessionInfo.since:type_name -> wardfs.v1.Time
+	16, // 80: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
+	17, // 81: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
+	60, // 82: wardfs.v1.Opened.blocks:type_name -> wardfs.v1.Block
+	1,  // 83: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
+	84, // [84:84] is the sub-list for method output_type
+	84, // [84:84] is the sub-list for method input_type
+	84, // [84:84] is the sub-list for extension type_name
+	84, // [84:84] is the sub-list for extension extendee
+	0,  // [0:84] is the sub-list for field type_name
 }
 
 func init() { file_ward_proto_init() }
@@ -5562,6 +5783,7 @@ func file_ward_proto_init() {
 		(*ToServer_Cancel)(nil),
 		(*ToServer_Bye)(nil),
 		(*ToServer_Renew)(nil),
+		(*ToServer_Recalled)(nil),
 	}
 	file_ward_proto_msgTypes[1].OneofWrappers = []any{
 		(*ToClient_Welcome)(nil),
@@ -5570,7 +5792,7 @@ func file_ward_proto_init() {
 		(*ToClient_Ended)(nil),
 		(*ToClient_Renewed)(nil),
 	}
-	file_ward_proto_msgTypes[16].OneofWrappers = []any{
+	file_ward_proto_msgTypes[17].OneofWrappers = []any{
 		(*Call_Lookup)(nil),
 		(*Call_Getattr)(nil),
 		(*Call_Setattr)(nil),
@@ -5606,6 +5828,7 @@ func file_ward_proto_init() {
 		(*Call_Ids)(nil),
 		(*Call_Names)(nil),
 		(*Call_Whoami)(nil),
+		(*Call_Reopened)(nil),
 		(*Call_Quota)(nil),
 		(*Call_Sessions)(nil),
 		(*Call_Evict)(nil),
@@ -5616,7 +5839,7 @@ func file_ward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ward_proto_rawDesc), len(file_ward_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   58,
+			NumMessages:   61,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -106,6 +106,31 @@ func (t *talk) audited(r *audit.Record, reply *proto.Reply, start time.Time, too
 	t.s.audit.Put(*r)
 }
 
+// reopened writes down opens that a handle of the session has served without
+// asking: the caller's right was judged when that was opened. What the session
+// does not have open is not believed.
+func (t *talk) reopened(c *proto.Call, m *proto.Reopened) error {
+	if len(m.GetOpens()) > proto.MaxCloses {
+		return posix.E("reopened", posix.E2BIG, nil)
+	}
+	if !t.s.audit.Wants("open", 0) {
+		return nil
+	}
+	whole := t.about("open", c)
+	for _, o := range m.GetOpens() {
+		ino := t.s.tree.Handle(namespace.SessionID(t.sess.ID), posix.Handle(o.GetHandle()))
+		if ino == 0 {
+			return posix.E("reopened", posix.EBADF, nil)
+		}
+		r := *whole
+		r.Src, r.Ino = audit.Ref{Ino: ino}, ino
+		r.Dst.Text = []byte("again")
+		r.Time = t.s.c.Now().Add(-time.Duration(o.GetAgoMs()) * time.Millisecond)
+		t.s.audit.Put(r)
+	}
+	return nil
+}
+
 // subjects is what a call is about, and where to.
 func (t *talk) subjects(c *proto.Call) (src, dst audit.Ref) {
 	entry := func(dir uint64, name []byte) audit.Ref { return audit.Ref{Dir: posix.Ino(dir), Name: name} }

@@ -66,7 +66,7 @@ func (g *gate) real(ino posix.Ino) posix.Ino {
 func reads(c *proto.Call) bool {
 	switch op := c.Op.(type) {
 	case *proto.Call_Lookup, *proto.Call_Getattr, *proto.Call_Readlink, *proto.Call_Readdir, *proto.Call_Statfs,
-		*proto.Call_Getxattr, *proto.Call_Listxattr, *proto.Call_Layout, *proto.Call_Close, *proto.Call_Reclaim,
+		*proto.Call_Getxattr, *proto.Call_Listxattr, *proto.Call_Layout, *proto.Call_Close, *proto.Call_Reopened, *proto.Call_Reclaim,
 		*proto.Call_Getlk, *proto.Call_Setlk, *proto.Call_Unlock, *proto.Call_ReclaimLock, *proto.Call_Reclaimed,
 		*proto.Call_Ids, *proto.Call_Names, *proto.Call_Whoami:
 		return true

@@ -23,7 +23,7 @@ func opName(c *proto.Call) string {
 }
 
 // call does one call for its caller, if the session's epoch is still in force.
-func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply {
+func (t *talk) call(ctx context.Context, op string, c *proto.Call, changes *[]namespace.Change) *proto.Reply {
 	if c.GetEpoch() != t.epoch || !t.sess.Current(t.epoch) {
 		return failed(posix.E(op, posix.ESTALE, errors.New("the session has moved on")))
 	}
@@ -50,7 +50,7 @@ func (t *talk) call(ctx context.Context, op string, c *proto.Call) *proto.Reply 
 		return r
 	}
 	var dirs []posix.Attr
-	view := t.s.tree.As(cred).In(namespace.SessionID(t.sess.ID)).Once(c.GetSlot(), c.GetSeq()).Telling(&dirs)
+	view := t.s.tree.As(cred).In(namespace.SessionID(t.sess.ID)).Once(c.GetSlot(), c.GetSeq()).Telling(&dirs).Changing(changes).Promising(t.promising)
 	r := new(proto.Reply)
 	err = t.dispatch(ctx, view, c, r)
 	for _, a := range dirs {
@@ -183,6 +183,8 @@ func (t *talk) dispatchFile(ctx context.Context, ns namespace.View, c *proto.Cal
 		n, a, err := ns.CopyRange(ctx, posix.Handle(m.From), m.Off, posix.Handle(m.To), m.ToOff, m.Length)
 		r.Count = n
 		return attr(a, err)
+	case *proto.Call_Reopened:
+		return t.reopened(c, op.Reopened)
 	case *proto.Call_Reclaim:
 		return t.reclaim(ctx, op.Reclaim.Ticket)
 	}

@@ -168,5 +168,8 @@ func (t *talk) acting(ctx context.Context) (posix.Cred, error) {
 		t.s.c.Log.Warn("a session keeps the groups that it had", "session", uint64(t.sess.ID), "err", err)
 	}
 	t.standing.now.Store(fresh)
+	if c := fresh.cred; (fresh.err == nil) != (st.err == nil) || c.UID != st.cred.UID || c.GID != st.cred.GID || c.Super != st.cred.Super || !slices.Equal(c.Groups, st.cred.Groups) {
+		t.recalls.everything() // what it could open as the one it was
+	}
 	return fresh.cred, fresh.err
 }

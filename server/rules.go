@@ -165,6 +165,7 @@ func (t *talk) judge(ctx context.Context) error {
 		}
 		t.gate.Store(newGate(t, who))
 		t.judged = rules
+		t.recalls.everything() // what the rules of before let it open
 	}
 	return nil
 }

@@ -90,6 +90,9 @@ type Config struct {
 	Linger time.Duration
 
 	Limits Limits
+	// PromiseTerm is how long a mount that hears nothing holds up those who
+	// change what it has open, once or twice over: see promise.go; default 3 s.
+	PromiseTerm time.Duration
 
 	// Audit says where to write what was asked and what became of it, paths and
 	// names being filled in here; nil: nowhere.
@@ -118,6 +121,7 @@ func (c *Config) defaults() {
 	set(&c.LaneTimeout, helloTimeout)
 	c.Limits.defaults()
 	set(&c.Linger, 5*time.Second) // a kernel looks a name up and then opens what it found
+	set(&c.PromiseTerm, defaultPromiseTerm)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -146,6 +150,8 @@ type Server struct {
 	grpc     *grpc.Server
 	boot     uint64 // another one at each start
 	since    time.Time
+	started  time.Time // likewise, by the machine's own clock
+	promises promises
 
 	makers   makers
 	pending  pending
@@ -163,8 +169,10 @@ type Server struct {
 
 	lanes lanes
 
-	stop    context.CancelFunc // ends the work in the background
-	working sync.WaitGroup
+	stopping chan struct{} // closed when a Shutdown begins
+	shut     sync.Once
+	stop     context.CancelFunc // ends the work in the background
+	working  sync.WaitGroup
 }
 
 // New opens the namespace in c.Engine, or makes one there, and begins the work
@@ -177,7 +185,7 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if err := c.Auth.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{c: c, since: c.Now(), talks: map[*talk]struct{}{}, metrics: newMetrics(c.Registry)}
+	s := &Server{c: c, since: c.Now(), started: time.Now(), stopping: make(chan struct{}), talks: map[*talk]struct{}{}, metrics: newMetrics(c.Registry)}
 	if len(c.Rules.Exports) == 0 {
 		c.Rules.Exports = export.Only(c.Auth.Superuser)
 	}
@@ -284,6 +292,7 @@ func (s *Server) Serve(l net.Listener) error { return s.grpc.Serve(l) }
 // Shutdown ends every stream, waits for the calls under way until ctx is done,
 // and makes all of it durable. Sessions stay: their mounts come back.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.shut.Do(func() { close(s.stopping) })
 	s.mu.Lock()
 	for t := range s.talks {
 		t.end()

@@ -41,16 +41,17 @@ var _ proto.Server = wire{}
 
 // talk is one stream of one session.
 type talk struct {
-	s        *Server
-	st       grpc.ServerStream
-	who      admitted
-	standing standing // of a session that states no callers
-	sess     *session.Session
-	mount    string // what the sessions of one mount have in common; a secret of theirs
-	epoch    uint64
-	acts     audit.Who            // for the audit log
-	gate     atomic.Pointer[gate] // nil lets every call through as it is
-	proven   credential
+	s         *Server
+	st        grpc.ServerStream
+	promising bool // its mount answers recalls; see promise.go
+	who       admitted
+	standing  standing // of a session that states no callers
+	sess      *session.Session
+	mount     string // what the sessions of one mount have in common; a secret of theirs
+	epoch     uint64
+	acts      audit.Who            // for the audit log
+	gate      atomic.Pointer[gate] // nil lets every call through as it is
+	proven    credential
 
 	ctx context.Context // of the calls: ends with the stream
 	end context.CancelFunc
@@ -66,6 +67,7 @@ type talk struct {
 
 	room  chan struct{}     // of calls
 	waits chan struct{}     // of calls that may wait for others; see mayWait
+	asked asked             // see promise.go
 	older []<-chan struct{} // idle of the streams of this session that were overtaken
 	idle  chan struct{}     // closed when no call is under way any more
 	hands *hands.Hands
@@ -123,6 +125,7 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 	case <-time.After(helloTimeout):
 		return nil, posix.E("hello", posix.ETIMEDOUT, errors.New("no hello came"))
 	}
+	t.asks()
 	h := m.GetHello()
 	if h == nil {
 		return nil, posix.E("hello", posix.EPROTO, errors.New("the first message is no hello"))
@@ -146,6 +149,10 @@ func (t *talk) handshake() (*proto.Welcome, error) {
 		Version:   proto.Version, Boot: t.s.boot, Principal: who.principal.Name, Via: who.principal.Via, Trusted: who.trusted,
 		Proof: who.reply, InlineMax: posix.InlineMax, Closes: true, Slots: slots, TimeoutMs: uint64(t.s.c.SessionTimeout.Milliseconds()), Release: t.s.c.Release,
 		Path: who.path, ReadOnly: who.rule.ReadOnly,
+	}
+	if t.promising = h.GetRecalled(); t.promising {
+		w.PromiseMs, w.ReopenMs = uint64(t.s.c.PromiseTerm.Milliseconds()), uint64(reopenAge.Milliseconds())
+		w.Reopened = t.s.audit.Wants("open", 0)
 	}
 	if h.GetSession() != 0 {
 		if err := t.resume(h, bond); err != nil {
@@ -205,9 +212,12 @@ func (t *talk) enter() {
 		}
 	}
 	t.s.talks[t] = struct{}{}
+	// A mount that comes back has forgotten what it knew before.
+	t.s.tree.Forgive(namespace.SessionID(t.sess.ID))
 }
 
 func (t *talk) leave() {
+	t.s.promises.lapses(t.sess.ID, t.relies())
 	t.s.mu.Lock()
 	delete(t.s.talks, t)
 	t.s.mu.Unlock()
@@ -272,10 +282,14 @@ func (t *talk) listen(running *sync.WaitGroup) error {
 					posix.E("setlk", posix.ENOLCK, errors.New("too many of the mount's processes wait for locks")))}})
 				continue
 			}
+			t.asks()
 			t.begin(m.Id, running, func(ctx context.Context) {
-				defer func() { <-room }()
-				t.answer(ctx, m.Id, b.Call)
+				p := place{t, room}
+				defer func() { <-p.room }()
+				t.answer(ctx, m.Id, b.Call, &p)
 			})
+		case *proto.ToServer_Recalled:
+			t.recalls.hears(m.Id)
 		case *proto.ToServer_Cancel:
 			t.finish(m.Id)
 		case *proto.ToServer_Renew:
@@ -350,16 +364,20 @@ func (t *talk) send(m *proto.ToClient) error {
 }
 
 // answer does a call and sends its reply.
-func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call) {
+func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call, p *place) {
 	more := c.GetClose().GetMore()
 	if len(more) > proto.MaxCloses { // a handle is a byte of the message, and far more work than that
 		t.send(&proto.ToClient{Id: id, Body: &proto.ToClient_Reply{Reply: failed(
 			posix.E("close", posix.E2BIG, fmt.Errorf("%d handles at once, %d are allowed", len(more), proto.MaxCloses)))}})
 		return
 	}
-	reply := t.do(ctx, c)
+	var changes []namespace.Change
+	reply := t.do(ctx, c, &changes)
 	for _, h := range more {
-		t.do(ctx, &proto.Call{Cred: c.Cred, Epoch: c.Epoch, Op: &proto.Call_Close{Close: &proto.Close{Handle: h}}})
+		t.do(ctx, &proto.Call{Cred: c.Cred, Epoch: c.Epoch, Op: &proto.Call_Close{Close: &proto.Close{Handle: h}}}, &changes)
+	}
+	if !t.keepPromises(c, changes, p) {
+		return // the server is shutting down
 	}
 	// A stream that is gone needs no reply: the client asks again. That it was
 	// interrupted by the end of the stream it must not even hear.
@@ -371,7 +389,7 @@ func (t *talk) answer(ctx context.Context, id uint64, c *proto.Call) {
 
 // do does a call, counted and written down. A bug in a handler is that call's
 // EIO, not the end of everybody's server.
-func (t *talk) do(ctx context.Context, c *proto.Call) *proto.Reply {
+func (t *talk) do(ctx context.Context, c *proto.Call, changes *[]namespace.Change) *proto.Reply {
 	start := time.Now()
 	op, reply := opName(c), (*proto.Reply)(nil)
 	record := t.about(op, c)
@@ -382,7 +400,7 @@ func (t *talk) do(ctx context.Context, c *proto.Call) *proto.Reply {
 				reply = failed(posix.E(op, posix.EIO, errors.New("bug in the server, see its log")))
 			}
 		}()
-		reply = t.call(ctx, op, c)
+		reply = t.call(ctx, op, c, changes)
 	}()
 	took := time.Since(start)
 	t.s.metrics.rpc(op, reply.Errno, took)

@@ -157,7 +157,7 @@ func stated(c *proto.Call) (inos []*uint64, ok bool) {
 		return []*uint64{&op.Unlock.Ino}, true
 	case *proto.Call_ReclaimLock:
 		return []*uint64{&op.ReclaimLock.Ino}, true
-	case *proto.Call_Close, *proto.Call_Layout, *proto.Call_Commit, *proto.Call_Allocate, *proto.Call_CopyRange, *proto.Call_Reclaim,
+	case *proto.Call_Close, *proto.Call_Reopened, *proto.Call_Layout, *proto.Call_Commit, *proto.Call_Allocate, *proto.Call_CopyRange, *proto.Call_Reclaim,
 		*proto.Call_Reclaimed, *proto.Call_Ids, *proto.Call_Names, *proto.Call_Whoami:
 		return nil, true // handles and tickets are the session's own, and owners are everybody's
 	}

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"strings"
+	"time"
 
 	"github.com/wardfs/wardfs/acl"
 	"github.com/wardfs/wardfs/posix"
@@ -16,8 +17,9 @@ type view struct {
 }
 
 var (
-	_ posix.Now  = view{}
-	_ posix.Soon = view{}
+	_ posix.Now       = view{}
+	_ posix.Soon      = view{}
+	_ posix.Promising = view{}
 )
 
 // lockingView is a view of a namespace that has locks.
@@ -271,6 +273,13 @@ func (v view) Getxattr(ctx context.Context, ino posix.Ino, name string) ([]byte,
 	}
 	return value, err
 }
+
+// Promised and Reopened pass it on.
+func (v view) Promised(ctx context.Context) (caller any, age time.Duration) {
+	return posix.Promised(ctx, v.Namespace)
+}
+
+func (v view) Reopened(ctx context.Context, h posix.Handle) { posix.Reopened(ctx, v.Namespace, h) }
 
 // CloseSoon passes it on: there is nothing to note.
 func (v view) CloseSoon(h posix.Handle) { _ = posix.CloseSoon(context.Background(), v.Namespace, h) }

@@ -112,6 +112,8 @@ type Files struct {
 	stats     counters
 	doubts    atomic.Uint64 // how often some file came into doubt
 	life      posix.Life    // of the session, where the mount has one
+	words     atomic.Uint64 // how often there was word that anything may have changed
+	parks     atomic.Bool   // see Park
 
 	randMu sync.Mutex
 	rand   io.Reader
@@ -131,6 +133,7 @@ type Files struct {
 	dirty   map[*inode]time.Time     // since when, at most
 	handles posix.Handle             // the last one given out
 	byID    map[posix.Handle]*Handle // those that are open
+	parked  list.List                // of *Handle, in order of parking
 	bad     map[posix.BlockID]bool
 }
 
@@ -216,6 +219,7 @@ func (f *Files) SyncAll(ctx context.Context) error {
 // committed bytes is forgotten. What is buffered here stays.
 func (f *Files) Invalidate(ino posix.Ino) {
 	if i := f.find(ino); i != nil {
+		i.hears()
 		i.doubt()
 		f.release(i)
 	}
@@ -223,6 +227,8 @@ func (f *Files) Invalidate(ino posix.Ino) {
 
 // InvalidateAll is Invalidate of every file: the server could not say which.
 func (f *Files) InvalidateAll() {
+	f.words.Add(1)
+	f.unparkAll(f.now())
 	for _, i := range f.all() {
 		i.doubt()
 	}

@@ -46,7 +46,8 @@ func (f *Files) hurry() {
 	}
 }
 
-// flusher commits what has been dirty for long.
+// flusher commits what has been dirty for long, and closes what has been parked
+// for long.
 func (f *Files) flusher() {
 	tick := time.NewTicker(max(f.age/4, time.Millisecond))
 	defer tick.Stop()
@@ -62,6 +63,7 @@ func (f *Files) flusher() {
 			for _, i := range f.dirtySince(f.now().Add(-f.age)) {
 				i.nudge(true)
 			}
+			f.unparkAll(f.now().Add(-parkedFor))
 		case <-f.ctx.Done():
 			return
 		}

@@ -2,9 +2,11 @@ package file
 
 import (
 	"cmp"
+	"container/list"
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -23,6 +25,10 @@ type Handle struct {
 	era    uint64      // and how often that had been lost then
 	mark   uint64      // f.doubts then
 	ahead  readAhead
+
+	parking  parking
+	pinned   atomic.Bool
+	parkedAt *list.Element // in f.parked; guarded by f.mu
 
 	seen uint64 // of i.errs; guarded by i.mu
 
@@ -142,7 +148,8 @@ func (f *Files) Unsettled(ino posix.Ino) bool {
 	return i != nil && i.unclean()
 }
 
-// Close commits what is left and closes the file on the server. The handle is
+// Close commits what is left and closes the file on the server, unless the
+// handle may serve another open (see park.go). The handle is
 // closed whatever it answers; if it is interrupted, that happens later.
 func (h *Handle) Close(ctx context.Context) error {
 	err := h.Flush(ctx)
@@ -167,6 +174,9 @@ func (h *Handle) end(ctx context.Context) error {
 	f.mu.Lock()
 	delete(f.byID, h.id)
 	f.mu.Unlock()
+	if f.park(h) {
+		return nil
+	}
 	defer f.release(h.i)
 	return posix.CloseSoon(ctx, h.ns, h.id)
 }

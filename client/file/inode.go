@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -19,8 +20,11 @@ type inode struct {
 	order gate
 
 	// Guarded by f.mu.
-	refs   int    // handles and calls under way
-	closed uint64 // f.clock when the last of them went
+	refs   int       // handles, parked ones too, and calls under way
+	closed uint64    // f.clock when the last of them went
+	parked []*Handle // in order of parking
+
+	words atomic.Uint64 // how often there was word that others have changed it
 
 	mu      sync.RWMutex
 	attr    posix.Attr // the newest that the server told; Ino 0 until it did

@@ -10,6 +10,9 @@ import (
 // Open opens a file. ns is the server's namespace as the caller has it, not one
 // of Over; the handle keeps it. The attributes have what is buffered here.
 func (f *Files) Open(ctx context.Context, ns posix.Namespace, ino posix.Ino, flags posix.OpenFlags) (*Handle, posix.Attr, error) {
+	if h, a := f.again(ctx, ns, ino, flags); h != nil {
+		return h, a, nil
+	}
 	if flags&posix.OpenTrunc == 0 {
 		return f.open(ctx, ns, ino, flags)
 	}
@@ -43,6 +46,7 @@ func (f *Files) open(ctx context.Context, ns posix.Namespace, ino posix.Ino, fla
 	if i.wants(flags) {
 		ask |= posix.OpenData
 	}
+	h.asking(ctx, i)
 	o, err := ns.Open(ctx, ino, h.id, ask)
 	if err != nil {
 		h.abandon(ctx, err)

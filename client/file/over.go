@@ -131,6 +131,7 @@ func (i *inode) setattr(ctx context.Context, ns posix.Namespace, set posix.SetAt
 		return posix.Attr{}, as("setattr", err)
 	}
 	defer i.order.unlock()
+	defer i.hears() // who may open it now?
 	if set.Set&posix.SetSize != 0 {
 		i.pin(ctx)
 	}
@@ -155,4 +156,15 @@ func (i *inode) setattr(ctx context.Context, ns posix.Namespace, set posix.SetAt
 		i.wrote = a.Mtime
 	}
 	return i.show(i.attr), nil
+}
+
+// Setxattr and Removexattr may change the ACL, and who may open the file.
+func (v over) Setxattr(ctx context.Context, ino posix.Ino, name string, value []byte, flags posix.XattrFlags) error {
+	defer v.f.hears(ino)
+	return v.Namespace.Setxattr(ctx, ino, name, value, flags)
+}
+
+func (v over) Removexattr(ctx context.Context, ino posix.Ino, name string) error {
+	defer v.f.hears(ino)
+	return v.Namespace.Removexattr(ctx, ino, name)
 }

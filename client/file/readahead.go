@@ -17,6 +17,13 @@ type readAhead struct {
 	behind int    // reads far behind since the last that was in the row
 }
 
+// reset makes it that of a reader who has not read yet.
+func (r *readAhead) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.next, r.window, r.until, r.behind = 0, 0, 0, 0
+}
+
 // mostBehind is how many reads far behind a row, one after the other, are
 // readers of it that were overtaken; one more is a new row.
 const mostBehind = 4

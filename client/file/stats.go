@@ -18,6 +18,9 @@ type Stats struct {
 	FetchBytes   int64 `json:"fetch_bytes"`
 	Ahead        int64 `json:"read_ahead"` // pieces
 
+	Reopened int64 `json:"reopened"` // opens that a parked handle served
+	Parked   int   `json:"parked"`   // handles, now
+
 	Cached      int64 `json:"cached_bytes"` // in the block cache now
 	CacheHits   int64 `json:"cache_hits"`
 	CacheMisses int64 `json:"cache_misses"`
@@ -26,14 +29,14 @@ type Stats struct {
 type counters struct {
 	reads, readBytes, writes, writtenBytes atomic.Int64
 	uploads, commits, fetches, fetchBytes  atomic.Int64
-	ahead                                  atomic.Int64
+	ahead, reopened                        atomic.Int64
 }
 
 // Stats answers the counts as they are now.
 func (f *Files) Stats() Stats {
 	c := f.cache.Stats()
 	f.mu.Lock()
-	dirty := len(f.dirty)
+	dirty, parked := len(f.dirty), f.parked.Len()
 	f.mu.Unlock()
 	f.memory.mu.Lock()
 	used, waits := f.memory.used, f.memory.counts
@@ -45,6 +48,7 @@ func (f *Files) Stats() Stats {
 		Writes: s.writes.Load(), WrittenBytes: s.writtenBytes.Load(),
 		Uploads: s.uploads.Load(), Commits: s.commits.Load(),
 		Fetches: s.fetches.Load(), FetchBytes: s.fetchBytes.Load(), Ahead: s.ahead.Load(),
+		Reopened: s.reopened.Load(), Parked: parked,
 		Cached: c.Bytes, CacheHits: c.Hits, CacheMisses: c.Misses,
 	}
 }

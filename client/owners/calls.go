@@ -2,6 +2,7 @@ package owners
 
 import (
 	"context"
+	"time"
 
 	"github.com/wardfs/wardfs/posix"
 )
@@ -124,6 +125,22 @@ func (n namespace) Close(ctx context.Context, h posix.Handle) error {
 		return err
 	}
 	return in.Close(ctx, h)
+}
+
+// Promised passes on what the namespace below is promised; one who can't be
+// translated is promised nothing.
+func (n namespace) Promised(ctx context.Context) (caller any, age time.Duration) {
+	in, err := n.inner(ctx, "open")
+	if err != nil {
+		return nil, 0
+	}
+	return posix.Promised(ctx, in)
+}
+
+func (n namespace) Reopened(ctx context.Context, h posix.Handle) {
+	if in, err := n.inner(ctx, "open"); err == nil { // as Promised has just found it
+		posix.Reopened(ctx, in, h)
+	}
 }
 
 // CloseSoon closes for the caller, or if he can't be translated any more for

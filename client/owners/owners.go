@@ -54,6 +54,7 @@ var (
 	_ posix.Now       = namespace{}
 	_ posix.Soon      = namespace{}
 	_ posix.Bound     = namespace{}
+	_ posix.Promising = namespace{}
 )
 
 // Life passes on which session the namespace below is of.

@@ -5,6 +5,8 @@ package remote
 
 import (
 	"context"
+	"encoding/binary"
+	"time"
 
 	"github.com/wardfs/wardfs/posix"
 	"github.com/wardfs/wardfs/proto"
@@ -15,6 +17,14 @@ import (
 type Calls interface {
 	Call(ctx context.Context, op string, cred posix.Cred, m *proto.Call, change bool) (*proto.Reply, error)
 	CloseSoon(cred posix.Cred, h posix.Handle)
+}
+
+// promised is Calls of one session, which knows what it is promised. Where the
+// callers have sessions of their own each open asks, and so whether the caller's
+// credential is still good.
+type promised interface {
+	Promised() (age time.Duration, ok bool)
+	Reopened(cred posix.Cred, h posix.Handle)
 }
 
 // Namespace is the server's tree as one caller of the session sees it.
@@ -29,6 +39,7 @@ var (
 	_ posix.Locks     = Namespace{}
 	_ posix.Soon      = Namespace{}
 	_ posix.Bound     = Namespace{}
+	_ posix.Promising = Namespace{}
 )
 
 // As binds the session's namespace to a caller, which a session that is not
@@ -167,6 +178,44 @@ func (n Namespace) Open(ctx context.Context, ino posix.Ino, h posix.Handle, flag
 func (n Namespace) Close(ctx context.Context, h posix.Handle) error {
 	_, err := n.ask(ctx, "close", &proto.Call{Op: &proto.Call_Close{Close: &proto.Close{Handle: uint64(h)}}})
 	return err
+}
+
+// who is a caller of a session, as a value.
+type who struct {
+	s      Calls
+	uid    posix.UID
+	gid    posix.GID
+	groups string // four bytes each
+	super  bool
+}
+
+func (n Namespace) who() who {
+	w := who{s: n.s, uid: n.cred.UID, gid: n.cred.GID, super: n.cred.Super}
+	if len(n.cred.Groups) > 0 {
+		b := make([]byte, 0, 4*len(n.cred.Groups))
+		for _, g := range n.cred.Groups {
+			b = binary.BigEndian.AppendUint32(b, uint32(g))
+		}
+		w.groups = string(b)
+	}
+	return w
+}
+
+// Promised is what the session is promised.
+func (n Namespace) Promised(context.Context) (caller any, age time.Duration) {
+	if p, ok := n.s.(promised); ok {
+		if age, ok := p.Promised(); ok {
+			return n.who(), age
+		}
+	}
+	return nil, 0
+}
+
+// Reopened tells the server in a moment.
+func (n Namespace) Reopened(_ context.Context, h posix.Handle) {
+	if p, ok := n.s.(promised); ok {
+		p.Reopened(n.cred, h)
+	}
 }
 
 // CloseSoon is Close for who does not wait.

@@ -111,6 +111,16 @@ func (t locks) refused(ino posix.Ino, l posix.Lock, errno posix.Errno) {
 	}
 }
 
+// any reports whether there are some on an inode.
+func (t locks) any(ino posix.Ino) bool {
+	for k := range t {
+		if k.ino == ino {
+			return true
+		}
+	}
+	return false
+}
+
 // closed forgets all of an inode.
 func (t locks) closed(ino posix.Ino) {
 	for k := range t {
@@ -154,7 +164,7 @@ func (s *Session) note(c *proto.Call, r *proto.Reply) {
 func (s *Session) handleOpened(h uint64, r *proto.Reply) {
 	if r.GetErrno() == 0 {
 		o := r.GetOpened()
-		s.tickets[posix.Handle(h)] = ticket{posix.Ino(o.GetAttr().GetIno()), o.GetTicket()}
+		s.tickets[posix.Handle(h)] = ticket{ino: posix.Ino(o.GetAttr().GetIno()), token: o.GetTicket()}
 	}
 }
 
@@ -162,7 +172,7 @@ func (s *Session) handleOpened(h uint64, r *proto.Reply) {
 func (s *Session) handleClosed(h posix.Handle) {
 	t, ok := s.tickets[h]
 	delete(s.tickets, h)
-	if !ok || len(s.locks) == 0 {
+	if !ok || !s.locks.any(t.ino) {
 		return
 	}
 	for _, other := range s.tickets {

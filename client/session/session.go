@@ -97,12 +97,15 @@ type Session struct {
 	closes   bool // one call may close several handles
 	soon     soon
 	life     *posix.Life
+	promise  promise
+	reopens  reopens
 }
 
 // ticket is what reopens a handle after a restart of the server.
 type ticket struct {
-	ino   posix.Ino
-	token []byte
+	ino     posix.Ino
+	token   []byte
+	closing bool
 }
 
 // State is a session for people.
@@ -129,9 +132,10 @@ type State struct {
 // call is one that has no reply yet.
 type call struct {
 	id   uint64
-	msg  *proto.Call // without the epoch; never changed
-	sent bool        // on some stream of this session
-	quit atomic.Bool // nobody wants it done any more
+	msg  *proto.Call  // without the epoch; never changed
+	sent bool         // on some stream of this session
+	quit atomic.Bool  // nobody wants it done any more
+	at   atomic.Int64 // when it was sent last, since began
 	done chan struct{}
 	// Set before done is closed:
 	reply *proto.Reply

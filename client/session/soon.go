@@ -33,6 +33,12 @@ type closer struct {
 // many small files closes as often as he opens, and waits for the opens alone.
 func (s *Session) CloseSoon(cred posix.Cred, h posix.Handle) {
 	who := closer{cred.UID, cred.GID, cred.Super}
+	s.mu.Lock()
+	if t, ok := s.tickets[h]; ok {
+		t.closing = true
+		s.tickets[h] = t
+	}
+	s.mu.Unlock()
 	s.soon.mu.Lock()
 	defer s.soon.mu.Unlock()
 	if s.soon.waiting == nil {
@@ -58,6 +64,7 @@ func (s *Session) closeWaiting(who closer) {
 	s.mu.Lock()
 	together := s.closes
 	s.mu.Unlock()
+	s.tellReopened() // of which the server must know the handles yet
 	cred := posix.Cred{UID: who.uid, GID: who.gid, Super: who.super}
 	for len(list) > 0 {
 		m := &proto.Close{Handle: list[0]}

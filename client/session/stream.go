@@ -32,6 +32,9 @@ type stream struct {
 	renewal atomic.Pointer[renewal] // the one whose answer is awaited
 	showing sync.Mutex              // held by the one who renews
 
+	answers chan uint64   // the newest recall that was done and is to be answered
+	shaken  time.Duration // when its hello was sent, since began
+
 	sending sync.Mutex // gRPC allows one sender at a time
 }
 
@@ -43,6 +46,7 @@ func (st *stream) send(m *proto.ToServer) error {
 
 // call sends c under this stream's epoch.
 func (st *stream) call(c *call) error {
+	c.at.Store(int64(time.Since(began)))
 	m := &proto.Call{Cred: c.msg.Cred, Slot: c.msg.Slot, Seq: c.msg.Seq, Op: c.msg.Op, Epoch: st.epoch}
 	err := st.send(&proto.ToServer{Id: c.id, Body: &proto.ToServer_Call{Call: m}})
 	if c.quit.Load() { // its cancel may have gone before
@@ -78,6 +82,7 @@ func (s *Session) attach(ctx context.Context, attempt int) (*stream, error) {
 	defer late.Stop()
 	defer context.AfterFunc(ctx, end)()
 	st := &stream{server: server, end: end}
+	st.answers = make(chan uint64, 1)
 	if st.st, err = conn.NewStream(streamCtx, &proto.SessionStream, proto.SessionMethod); err == nil {
 		err = s.shake(ctx, st)
 	}
@@ -100,9 +105,10 @@ func (s *Session) shake(ctx context.Context, st *stream) error {
 	hello := &proto.Hello{
 		Version: proto.Version, Mechanism: s.c.Prover.Mechanism(), Proof: proof.Bytes, Trusted: s.c.Trusted,
 		Session: s.id, Secret: s.secret, Client: s.c.Client, Release: s.c.Release,
-		Path: s.c.Path, Impersonate: s.c.Impersonate, Mount: s.c.Mount,
+		Path: s.c.Path, Impersonate: s.c.Impersonate, Mount: s.c.Mount, Recalled: s.c.Recall != nil,
 	}
 	s.mu.Unlock()
+	st.shaken = time.Since(began)
 	if err := st.st.SendMsg(&proto.ToServer{Body: &proto.ToServer_Hello{Hello: hello}}); err != nil {
 		return receiveError(st, err)
 	}
@@ -198,6 +204,7 @@ func (s *Session) welcome(st *stream, w *proto.Welcome) error {
 		again = append(again, c)
 	}
 	s.up = st
+	s.promise = promiseOf(w, st.shaken)
 	s.state = State{
 		Server: st.server, Principal: w.GetPrincipal(), Mechanism: s.c.Prover.Mechanism(), Session: s.id, Epoch: st.epoch,
 		Via: w.GetVia(), Path: s.c.Path, ReadOnly: w.GetReadOnly(),
@@ -226,6 +233,9 @@ func (s *Session) reclaim(st *stream) error {
 	var handles []posix.Handle
 	var ops []*proto.Call
 	for h, t := range s.tickets {
+		if t.closing && !s.locks.any(t.ino) {
+			continue // its close is on its way
+		}
 		handles = append(handles, h)
 		ops = append(ops, &proto.Call{Cred: &proto.Cred{}, Op: &proto.Call_Reclaim{Reclaim: &proto.Reclaim{Ticket: t.token}}})
 	}
@@ -271,6 +281,7 @@ func (s *Session) before(st *stream, ops []*proto.Call, refused func(i int, err 
 		}
 		if r := m.GetRecall(); r != nil {
 			s.recall(r)
+			st.done(m.Id)
 		}
 		i, ok := waiting[m.GetId()]
 		if r := m.GetReply(); ok && r != nil {
@@ -314,6 +325,7 @@ func (s *Session) lost() {
 // receive delivers what comes until the stream ends.
 func (s *Session) receive(ctx context.Context, st *stream) error {
 	defer context.AfterFunc(ctx, st.end)()
+	go st.answer()
 	if !st.expires.IsZero() {
 		go s.renew(st)
 	}
@@ -327,6 +339,7 @@ func (s *Session) receive(ctx context.Context, st *stream) error {
 			s.deliver(m.Id, b.Reply)
 		case *proto.ToClient_Recall:
 			s.recall(b.Recall)
+			st.done(m.Id)
 		case *proto.ToClient_Renewed:
 			st.renewal.Load().answered(m.Id, b.Renewed)
 		case *proto.ToClient_Ended:
@@ -386,6 +399,7 @@ func (s *Session) deliver(id uint64, r *proto.Reply) {
 		return // sent twice and answered twice, or given up
 	}
 	delete(s.calls, id)
+	s.promise.heard = max(s.promise.heard, time.Duration(c.at.Load()))
 	s.note(c.msg, r)
 	c.reply = r
 	close(c.done)

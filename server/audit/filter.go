@@ -16,7 +16,7 @@ var groups = map[string][]string{
 	// What shows what is in a file or a directory.
 	"read": {"open", "readdir", "readlink", "getxattr", "listxattr"},
 	// What a kernel asks all the time to find its way.
-	"stat": {"lookup", "getattr", "access", "statfs", "close", "layout"},
+	"stat": {"lookup", "getattr", "access", "statfs", "close", "layout", "reopened"},
 	"lock": {"getlk", "setlk", "unlock"},
 	// Who came and went.
 	"session": {"attach", "detach"},

@@ -190,6 +190,9 @@ func (v View) open(ctx context.Context, o op, ino posix.Ino, h posix.Handle, fla
 	if err != nil {
 		return posix.Opened{}, wrap("open", err)
 	}
+	if v.promising && res.Attr.Mode.IsReg() && flags&(posix.OpenWrite|posix.OpenTrunc) == 0 {
+		v.t.opens.promise(v.sess, ino)
+	}
 	return res, nil
 }
 

@@ -143,6 +143,9 @@ type View struct {
 	slot uint32
 	seq  uint64 // 0: not protected
 	dirs *[]posix.Attr
+
+	changes   *[]Change
+	promising bool
 }
 
 var _ posix.Namespace = View{}

@@ -48,6 +48,7 @@ type opens struct {
 	sessions map[SessionID]*owned
 	grace    grace
 	lost     map[posix.Ino]time.Time // when the last name went
+	promised uint64                  // the newest promise
 }
 
 // owned is what one session has open. It is there only while that is something.
@@ -59,12 +60,14 @@ type owned struct {
 // use is one inode of a session.
 type use struct {
 	handles int
-	locked  bool // it has, or had, locks
+	locked  bool   // it has, or had, locks
+	promise uint64 // see promise.go; 0 is none
 }
 
 // node is what the table knows of an inode that is busy in some way.
 type node struct {
 	pins, handles, dooms int
+	promises             int           // of sessions
 	spared               chan struct{} // closed when dooms is 0 again
 }
 
@@ -267,14 +270,15 @@ func (o *opens) close(s SessionID, h posix.Handle) (locked posix.Ino) {
 		return 0
 	}
 	delete(own.handles, h)
-	o.drop(f.ino)
 	u := own.uses[f.ino]
 	if u.handles--; u.handles == 0 {
+		o.forgive(f.ino, u, 0)
 		delete(own.uses, f.ino)
 		if u.locked {
 			locked = f.ino
 		}
 	}
+	o.drop(f.ino)
 	if len(own.handles) == 0 {
 		delete(o.sessions, s)
 	}
@@ -285,6 +289,9 @@ func (o *opens) closeAll(s SessionID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if own := o.sessions[s]; own != nil {
+		for ino, u := range own.uses {
+			o.forgive(ino, u, 0)
+		}
 		for _, f := range own.handles {
 			o.drop(f.ino)
 		}

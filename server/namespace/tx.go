@@ -168,6 +168,9 @@ func (v View) attempt(ctx context.Context, f func(*txn) error) (*txn, error) {
 	for _, c := range x.changes {
 		v.t.cfg.Changed(c)
 	}
+	if v.changes != nil {
+		*v.changes = append(*v.changes, x.changes...)
+	}
 	return x, nil
 }
 

@@ -25,3 +25,16 @@ func TestStorm(t *testing.T) {
 	w := harness.Start(t)
 	Storm(t, [2]string{w.SecondMount(t, believing), w.SecondMount(t, believing)}, 4, 400)
 }
+
+func TestWarm(t *testing.T) {
+	w := harness.Start(t)
+	there := w.SecondMount(t, believing)
+	Warm(t, w.Mount(), there)
+	Warm(t, there, w.Mount())
+}
+
+func TestShut(t *testing.T) {
+	w := harness.Start(t)
+	Shut(t, w.Mount(), w.SecondMount(t))
+	Shut(t, w.Mount(), w.SecondMount(t, "permissions=server"))
+}

@@ -183,7 +183,7 @@ func TestSubtreeIsAWholeTree(t *testing.T) {
 // byHandle are the calls that name no inode.
 var byHandle = map[protoreflect.Name]bool{
 	"close": true, "layout": true, "commit": true, "allocate": true, "copy_range": true, "reclaim": true, "reclaimed": true,
-	"ids": true, "names": true, "whoami": true, "quota": true, "sessions": true, "evict": true,
+	"ids": true, "names": true, "whoami": true, "reopened": true, "quota": true, "sessions": true, "evict": true,
 }
 
 // ops calls f with every call that there is, its inode fields set to ino.
@@ -358,7 +358,7 @@ func TestReadOnlyExport(t *testing.T) {
 	reads := map[protoreflect.Name]bool{
 		"lookup": true, "getattr": true, "access": true, "readlink": true, "readdir": true, "open": true, "close": true, "layout": true,
 		"getxattr": true, "listxattr": true, "statfs": true, "reclaim": true, "getlk": true, "setlk": true, "unlock": true,
-		"reclaim_lock": true, "reclaimed": true, "ids": true, "names": true, "whoami": true,
+		"reclaim_lock": true, "reclaimed": true, "ids": true, "names": true, "whoami": true, "reopened": true,
 		"sessions": true, "evict": true, // of the server, and not of the tree
 	}
 	before := e.root.getattr(e.out).Attr.Change

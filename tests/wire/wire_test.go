@@ -47,6 +47,7 @@ type house struct {
 	limits      server.Limits
 
 	registry *prometheus.Registry // nil: metrics are not exported
+	term     time.Duration        // of promises; 0 is the server's default
 
 	srv   *server.Server
 	proxy *proxy
@@ -96,7 +97,7 @@ func (h *house) start() {
 		Judge: func(st tls.ConnectionState) error { return h.certs.Judge(st, false) },
 		Rules: h.rules,
 		// What lost its last name is gone at once: what lingers would hide that it is.
-		SessionTimeout: 20 * time.Second, Linger: -1, LaneTimeout: h.laneTimeout, Now: h.now, Audit: h.audit, Limits: h.limits, Registry: registry, Log: slog.New(slog.DiscardHandler),
+		SessionTimeout: 20 * time.Second, Linger: -1, LaneTimeout: h.laneTimeout, Now: h.now, Audit: h.audit, PromiseTerm: h.term, Limits: h.limits, Registry: registry, Log: slog.New(slog.DiscardHandler),
 	})
 	must(h.t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
