@@ -21,7 +21,8 @@ func (s *site) startAgent(c harness.Cred, path string, env []string, args ...str
 	must(s.t, err)
 	cmd := exec.Command(bin, append([]string{"agent", "--socket", path}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.GID)}, Pdeathsig: syscall.SIGKILL}
+	// No Pdeathsig: the thread that starts it may be one that harness.As ends.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(c.UID), Gid: uint32(c.GID)}}
 	var log strings.Builder
 	cmd.Stderr = &log
 	must(s.t, cmd.Start())
