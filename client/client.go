@@ -295,6 +295,9 @@ func (m *Mount) Sessions(ctx context.Context) ([]remote.Session, error) {
 
 func (m *Mount) Evict(ctx context.Context, id uint64) error { return remote.Evict(ctx, m.self(), id) }
 
+// Session is the relation to the server, for what package remote asks about it.
+func (m *Mount) Session() *session.Session { return m.session }
+
 // Files is the bytes of the mount's files.
 func (m *Mount) Files() *file.Files { return m.files }
 

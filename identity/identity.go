@@ -20,6 +20,7 @@ const (
 	Simple   = "SIMPLE"   // a stated name; nothing is proven
 	Kerberos = "KERBEROS" // a ticket for the server
 	OIDC     = "OIDC"     // a signed token (JWT) of an issuer
+	Token    = "TOKEN"    // a delegation token, which the server has issued
 	X509     = "X509"     // the certificate that the client showed in the TLS handshake
 	Custom   = "CUSTOM"   // whatever a plugin of the server takes
 )
@@ -98,8 +99,11 @@ type Prover interface {
 type Verified struct {
 	Principal
 	Membership
-	Expires time.Time // when what was shown ends; zero: it does not
-	Reply   []byte    // the server's own proof, for [Proof.Confirm]
+	// Credential names what was shown, where the mechanism tells one from
+	// another and may take it back: a delegation token.
+	Credential string
+	Expires    time.Time // when what was shown ends; zero: it does not
+	Reply      []byte    // the server's own proof, for [Proof.Confirm]
 }
 
 // Membership is what a proof says of its principal's groups, as far as the

@@ -130,7 +130,7 @@ func (x BlockHeader_Op) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BlockHeader_Op.Descriptor instead.
 func (BlockHeader_Op) EnumDescriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{60, 0}
+	return file_ward_proto_rawDescGZIP(), []int{65, 0}
 }
 
 // ToServer is one message of the client on the session's stream.
@@ -1639,6 +1639,10 @@ type Call struct {
 	//	*Call_Quota
 	//	*Call_Sessions
 	//	*Call_Evict
+	//	*Call_TokenIssue
+	//	*Call_TokenRenew
+	//	*Call_TokenCancel
+	//	*Call_TokenList
 	Op            isCall_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2060,6 +2064,42 @@ func (x *Call) GetEvict() *Evict {
 	return nil
 }
 
+func (x *Call) GetTokenIssue() *TokenIssue {
+	if x != nil {
+		if x, ok := x.Op.(*Call_TokenIssue); ok {
+			return x.TokenIssue
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetTokenRenew() *TokenRenew {
+	if x != nil {
+		if x, ok := x.Op.(*Call_TokenRenew); ok {
+			return x.TokenRenew
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetTokenCancel() *TokenCancel {
+	if x != nil {
+		if x, ok := x.Op.(*Call_TokenCancel); ok {
+			return x.TokenCancel
+		}
+	}
+	return nil
+}
+
+func (x *Call) GetTokenList() *TokenList {
+	if x != nil {
+		if x, ok := x.Op.(*Call_TokenList); ok {
+			return x.TokenList
+		}
+	}
+	return nil
+}
+
 type isCall_Op interface {
 	isCall_Op()
 }
@@ -2221,6 +2261,23 @@ type Call_Evict struct {
 	Evict *Evict `protobuf:"bytes,62,opt,name=evict,proto3,oneof"`
 }
 
+type Call_TokenIssue struct {
+	// About the principal's own delegation tokens; of superusers, all:
+	TokenIssue *TokenIssue `protobuf:"bytes,70,opt,name=token_issue,json=tokenIssue,proto3,oneof"`
+}
+
+type Call_TokenRenew struct {
+	TokenRenew *TokenRenew `protobuf:"bytes,71,opt,name=token_renew,json=tokenRenew,proto3,oneof"`
+}
+
+type Call_TokenCancel struct {
+	TokenCancel *TokenCancel `protobuf:"bytes,72,opt,name=token_cancel,json=tokenCancel,proto3,oneof"`
+}
+
+type Call_TokenList struct {
+	TokenList *TokenList `protobuf:"bytes,73,opt,name=token_list,json=tokenList,proto3,oneof"`
+}
+
 func (*Call_Lookup) isCall_Op() {}
 
 func (*Call_Getattr) isCall_Op() {}
@@ -2298,6 +2355,14 @@ func (*Call_Quota) isCall_Op() {}
 func (*Call_Sessions) isCall_Op() {}
 
 func (*Call_Evict) isCall_Op() {}
+
+func (*Call_TokenIssue) isCall_Op() {}
+
+func (*Call_TokenRenew) isCall_Op() {}
+
+func (*Call_TokenCancel) isCall_Op() {}
+
+func (*Call_TokenList) isCall_Op() {}
 
 type Lookup struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4484,6 +4549,7 @@ type Reply struct {
 	Cred          *Cred                  `protobuf:"bytes,21,opt,name=cred,proto3" json:"cred,omitempty"`     // whoami; none of a trusted session
 	Quotas        []*Quota               `protobuf:"bytes,30,rep,name=quotas,proto3" json:"quotas,omitempty"`
 	Sessions      []*SessionInfo         `protobuf:"bytes,31,rep,name=sessions,proto3" json:"sessions,omitempty"`
+	Tokens        []*TokenInfo           `protobuf:"bytes,32,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4637,6 +4703,13 @@ func (x *Reply) GetSessions() []*SessionInfo {
 	return nil
 }
 
+func (x *Reply) GetTokens() []*TokenInfo {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
 // Sessions asks for all sessions of the server.
 type Sessions struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4719,6 +4792,277 @@ func (x *Evict) GetSession() uint64 {
 	return 0
 }
 
+// TokenIssue has the server take note of a token that the client has made: its
+// secret half never travels.
+type TokenIssue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`           // 16 bytes
+	Public        []byte                 `protobuf:"bytes,2,opt,name=public,proto3" json:"public,omitempty"`   // of Ed25519
+	Renewer       string                 `protobuf:"bytes,3,opt,name=renewer,proto3" json:"renewer,omitempty"` // empty: who asks
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenIssue) Reset() {
+	*x = TokenIssue{}
+	mi := &file_ward_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenIssue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenIssue) ProtoMessage() {}
+
+func (x *TokenIssue) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenIssue.ProtoReflect.Descriptor instead.
+func (*TokenIssue) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *TokenIssue) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *TokenIssue) GetPublic() []byte {
+	if x != nil {
+		return x.Public
+	}
+	return nil
+}
+
+func (x *TokenIssue) GetRenewer() string {
+	if x != nil {
+		return x.Renewer
+	}
+	return ""
+}
+
+type TokenRenew struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenRenew) Reset() {
+	*x = TokenRenew{}
+	mi := &file_ward_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenRenew) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenRenew) ProtoMessage() {}
+
+func (x *TokenRenew) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenRenew.ProtoReflect.Descriptor instead.
+func (*TokenRenew) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *TokenRenew) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+type TokenCancel struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenCancel) Reset() {
+	*x = TokenCancel{}
+	mi := &file_ward_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenCancel) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenCancel) ProtoMessage() {}
+
+func (x *TokenCancel) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenCancel.ProtoReflect.Descriptor instead.
+func (*TokenCancel) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *TokenCancel) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+type TokenList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenList) Reset() {
+	*x = TokenList{}
+	mi := &file_ward_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenList) ProtoMessage() {}
+
+func (x *TokenList) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenList.ProtoReflect.Descriptor instead.
+func (*TokenList) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{59}
+}
+
+// TokenInfo is a delegation token for people.
+type TokenInfo struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            []byte                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Owner         string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	Renewer       string                 `protobuf:"bytes,3,opt,name=renewer,proto3" json:"renewer,omitempty"`
+	Issued        *Time                  `protobuf:"bytes,4,opt,name=issued,proto3" json:"issued,omitempty"`
+	Expires       *Time                  `protobuf:"bytes,5,opt,name=expires,proto3" json:"expires,omitempty"`
+	Max           *Time                  `protobuf:"bytes,6,opt,name=max,proto3" json:"max,omitempty"` // it can't be renewed beyond
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenInfo) Reset() {
+	*x = TokenInfo{}
+	mi := &file_ward_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenInfo) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenInfo) ProtoMessage() {}
+
+func (x *TokenInfo) ProtoReflect() protoreflect.Message {
+	mi := &file_ward_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenInfo.ProtoReflect.Descriptor instead.
+func (*TokenInfo) Descriptor() ([]byte, []int) {
+	return file_ward_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *TokenInfo) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *TokenInfo) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *TokenInfo) GetRenewer() string {
+	if x != nil {
+		return x.Renewer
+	}
+	return ""
+}
+
+func (x *TokenInfo) GetIssued() *Time {
+	if x != nil {
+		return x.Issued
+	}
+	return nil
+}
+
+func (x *TokenInfo) GetExpires() *Time {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *TokenInfo) GetMax() *Time {
+	if x != nil {
+		return x.Max
+	}
+	return nil
+}
+
 // SessionInfo is a session for people.
 type SessionInfo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -4739,7 +5083,7 @@ type SessionInfo struct {
 
 func (x *SessionInfo) Reset() {
 	*x = SessionInfo{}
-	mi := &file_ward_proto_msgTypes[56]
+	mi := &file_ward_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4751,7 +5095,7 @@ func (x *SessionInfo) String() string {
 func (*SessionInfo) ProtoMessage() {}
 
 func (x *SessionInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[56]
+	mi := &file_ward_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4764,7 +5108,7 @@ func (x *SessionInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionInfo.ProtoReflect.Descriptor instead.
 func (*SessionInfo) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{56}
+	return file_ward_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *SessionInfo) GetSession() uint64 {
@@ -4859,7 +5203,7 @@ type Opened struct {
 
 func (x *Opened) Reset() {
 	*x = Opened{}
-	mi := &file_ward_proto_msgTypes[57]
+	mi := &file_ward_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4871,7 +5215,7 @@ func (x *Opened) String() string {
 func (*Opened) ProtoMessage() {}
 
 func (x *Opened) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[57]
+	mi := &file_ward_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4884,7 +5228,7 @@ func (x *Opened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Opened.ProtoReflect.Descriptor instead.
 func (*Opened) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{57}
+	return file_ward_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Opened) GetAttr() *Attr {
@@ -4942,7 +5286,7 @@ type Block struct {
 
 func (x *Block) Reset() {
 	*x = Block{}
-	mi := &file_ward_proto_msgTypes[58]
+	mi := &file_ward_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4954,7 +5298,7 @@ func (x *Block) String() string {
 func (*Block) ProtoMessage() {}
 
 func (x *Block) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[58]
+	mi := &file_ward_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4967,7 +5311,7 @@ func (x *Block) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Block.ProtoReflect.Descriptor instead.
 func (*Block) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{58}
+	return file_ward_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *Block) GetFile() uint64 {
@@ -5012,7 +5356,7 @@ type StatfsReply struct {
 
 func (x *StatfsReply) Reset() {
 	*x = StatfsReply{}
-	mi := &file_ward_proto_msgTypes[59]
+	mi := &file_ward_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5024,7 +5368,7 @@ func (x *StatfsReply) String() string {
 func (*StatfsReply) ProtoMessage() {}
 
 func (x *StatfsReply) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[59]
+	mi := &file_ward_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5037,7 +5381,7 @@ func (x *StatfsReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatfsReply.ProtoReflect.Descriptor instead.
 func (*StatfsReply) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{59}
+	return file_ward_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *StatfsReply) GetBytes() uint64 {
@@ -5095,7 +5439,7 @@ type BlockHeader struct {
 
 func (x *BlockHeader) Reset() {
 	*x = BlockHeader{}
-	mi := &file_ward_proto_msgTypes[60]
+	mi := &file_ward_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5107,7 +5451,7 @@ func (x *BlockHeader) String() string {
 func (*BlockHeader) ProtoMessage() {}
 
 func (x *BlockHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_ward_proto_msgTypes[60]
+	mi := &file_ward_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5120,7 +5464,7 @@ func (x *BlockHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockHeader.ProtoReflect.Descriptor instead.
 func (*BlockHeader) Descriptor() ([]byte, []int) {
-	return file_ward_proto_rawDescGZIP(), []int{60}
+	return file_ward_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *BlockHeader) GetId() uint64 {
@@ -5317,7 +5661,7 @@ const file_ward_proto_rawDesc = "" +
 	"\x06Dirent\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\fR\x04name\x12\x12\n" +
 	"\x04next\x18\x02 \x01(\x04R\x04next\x12#\n" +
-	"\x04attr\x18\x03 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\"\x80\x0f\n" +
+	"\x04attr\x18\x03 \x01(\v2\x0f.wardfs.v1.AttrR\x04attr\"\xe8\x10\n" +
 	"\x04Call\x12#\n" +
 	"\x04cred\x18\x01 \x01(\v2\x0f.wardfs.v1.CredR\x04cred\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x12\n" +
@@ -5363,7 +5707,14 @@ const file_ward_proto_rawDesc = "" +
 	"\breopened\x185 \x01(\v2\x13.wardfs.v1.ReopenedH\x00R\breopened\x12,\n" +
 	"\x05quota\x18< \x01(\v2\x14.wardfs.v1.QuotaCallH\x00R\x05quota\x121\n" +
 	"\bsessions\x18= \x01(\v2\x13.wardfs.v1.SessionsH\x00R\bsessions\x12(\n" +
-	"\x05evict\x18> \x01(\v2\x10.wardfs.v1.EvictH\x00R\x05evictB\x04\n" +
+	"\x05evict\x18> \x01(\v2\x10.wardfs.v1.EvictH\x00R\x05evict\x128\n" +
+	"\vtoken_issue\x18F \x01(\v2\x15.wardfs.v1.TokenIssueH\x00R\n" +
+	"tokenIssue\x128\n" +
+	"\vtoken_renew\x18G \x01(\v2\x15.wardfs.v1.TokenRenewH\x00R\n" +
+	"tokenRenew\x12;\n" +
+	"\ftoken_cancel\x18H \x01(\v2\x16.wardfs.v1.TokenCancelH\x00R\vtokenCancel\x125\n" +
+	"\n" +
+	"token_list\x18I \x01(\v2\x14.wardfs.v1.TokenListH\x00R\ttokenListB\x04\n" +
 	"\x02op\".\n" +
 	"\x06Lookup\x12\x10\n" +
 	"\x03dir\x18\x01 \x01(\x04R\x03dir\x12\x12\n" +
@@ -5520,7 +5871,7 @@ const file_ward_proto_rawDesc = "" +
 	"\vused_inodes\x18\x06 \x01(\x04R\n" +
 	"usedInodes\x12\x1a\n" +
 	"\bcounting\x18\a \x01(\bR\bcounting\x12\x12\n" +
-	"\x04path\x18\b \x01(\fR\x04path\"\xdd\x04\n" +
+	"\x04path\x18\b \x01(\fR\x04path\"\x8b\x05\n" +
 	"\x05Reply\x12\x14\n" +
 	"\x05errno\x18\x01 \x01(\rR\x05errno\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12#\n" +
@@ -5539,11 +5890,30 @@ const file_ward_proto_rawDesc = "" +
 	"\x06idents\x18\x14 \x01(\v2\x11.wardfs.v1.IdentsR\x06idents\x12#\n" +
 	"\x04cred\x18\x15 \x01(\v2\x0f.wardfs.v1.CredR\x04cred\x12(\n" +
 	"\x06quotas\x18\x1e \x03(\v2\x10.wardfs.v1.QuotaR\x06quotas\x122\n" +
-	"\bsessions\x18\x1f \x03(\v2\x16.wardfs.v1.SessionInfoR\bsessions\"\n" +
+	"\bsessions\x18\x1f \x03(\v2\x16.wardfs.v1.SessionInfoR\bsessions\x12,\n" +
+	"\x06tokens\x18  \x03(\v2\x14.wardfs.v1.TokenInfoR\x06tokens\"\n" +
 	"\n" +
 	"\bSessions\"!\n" +
 	"\x05Evict\x12\x18\n" +
-	"\asession\x18\x01 \x01(\x04R\asession\"\xa2\x02\n" +
+	"\asession\x18\x01 \x01(\x04R\asession\"N\n" +
+	"\n" +
+	"TokenIssue\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x16\n" +
+	"\x06public\x18\x02 \x01(\fR\x06public\x12\x18\n" +
+	"\arenewer\x18\x03 \x01(\tR\arenewer\"\x1c\n" +
+	"\n" +
+	"TokenRenew\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\"\x1d\n" +
+	"\vTokenCancel\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\"\v\n" +
+	"\tTokenList\"\xc2\x01\n" +
+	"\tTokenInfo\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x18\n" +
+	"\arenewer\x18\x03 \x01(\tR\arenewer\x12'\n" +
+	"\x06issued\x18\x04 \x01(\v2\x0f.wardfs.v1.TimeR\x06issued\x12)\n" +
+	"\aexpires\x18\x05 \x01(\v2\x0f.wardfs.v1.TimeR\aexpires\x12!\n" +
+	"\x03max\x18\x06 \x01(\v2\x0f.wardfs.v1.TimeR\x03max\"\xa2\x02\n" +
 	"\vSessionInfo\x12\x18\n" +
 	"\asession\x18\x01 \x01(\x04R\asession\x12\x1c\n" +
 	"\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x1c\n" +
@@ -5614,7 +5984,7 @@ func file_ward_proto_rawDescGZIP() []byte {
 }
 
 var file_ward_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 61)
+var file_ward_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_ward_proto_goTypes = []any{
 	(QuotaCall_Op)(0),   // 0: wardfs.v1.QuotaCall.Op
 	(BlockHeader_Op)(0), // 1: wardfs.v1.BlockHeader.Op
@@ -5674,11 +6044,16 @@ var file_ward_proto_goTypes = []any{
 	(*Reply)(nil),       // 55: wardfs.v1.Reply
 	(*Sessions)(nil),    // 56: wardfs.v1.Sessions
 	(*Evict)(nil),       // 57: wardfs.v1.Evict
-	(*SessionInfo)(nil), // 58: wardfs.v1.SessionInfo
-	(*Opened)(nil),      // 59: wardfs.v1.Opened
-	(*Block)(nil),       // 60: wardfs.v1.Block
-	(*StatfsReply)(nil), // 61: wardfs.v1.StatfsReply
-	(*BlockHeader)(nil), // 62: wardfs.v1.BlockHeader
+	(*TokenIssue)(nil),  // 58: wardfs.v1.TokenIssue
+	(*TokenRenew)(nil),  // 59: wardfs.v1.TokenRenew
+	(*TokenCancel)(nil), // 60: wardfs.v1.TokenCancel
+	(*TokenList)(nil),   // 61: wardfs.v1.TokenList
+	(*TokenInfo)(nil),   // 62: wardfs.v1.TokenInfo
+	(*SessionInfo)(nil), // 63: wardfs.v1.SessionInfo
+	(*Opened)(nil),      // 64: wardfs.v1.Opened
+	(*Block)(nil),       // 65: wardfs.v1.Block
+	(*StatfsReply)(nil), // 66: wardfs.v1.StatfsReply
+	(*BlockHeader)(nil), // 67: wardfs.v1.BlockHeader
 }
 var file_ward_proto_depIdxs = []int32{
 	7,  // 0: wardfs.v1.ToServer.hello:type_name -> wardfs.v1.Hello
@@ -5738,38 +6113,46 @@ var file_ward_proto_depIdxs = []int32{
 	53, // 54: wardfs.v1.Call.quota:type_name -> wardfs.v1.QuotaCall
 	56, // 55: wardfs.v1.Call.sessions:type_name -> wardfs.v1.Sessions
 	57, // 56: wardfs.v1.Call.evict:type_name -> wardfs.v1.Evict
-	15, // 57: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
-	15, // 58: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
-	17, // 59: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
-	15, // 60: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
-	36, // 61: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
-	43, // 62: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
-	43, // 63: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
-	43, // 64: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
-	51, // 65: wardfs.v1.Reopened.opens:type_name -> wardfs.v1.Reopen
-	0,  // 66: wardfs.v1.QuotaCall.op:type_name -> wardfs.v1.QuotaCall.Op
-	54, // 67: wardfs.v1.QuotaCall.quota:type_name -> wardfs.v1.Quota
-	16, // 68: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
-	59, // 69: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
-	18, // 70: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
-	17, // 71: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
-	61, // 72: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
-	43, // 73: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
-	16, // 74: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
-	49, // 75: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
-	14, // 76: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
-	54, // 77: wardfs.v1.Reply.quotas:type_name -> wardfs.v1.Quota
-	58, // 78: wardfs.v1.Reply.sessions:type_name -> wardfs.v1.SessionInfo
-	15, // 79: wardfs.v1.SessionInfo.since:type_name -> wardfs.v1.Time
-	16, // 80: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
-	17, // 81: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
-	60, // 82: wardfs.v1.Opened.blocks:type_name -> wardfs.v1.Block
-	1,  // 83: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
-	84, // [84:84] is the sub-list for method output_type
-	84, // [84:84] is the sub-list for method input_type
-	84, // [84:84] is the sub-list for extension type_name
-	84, // [84:84] is the sub-list for extension extendee
-	0,  // [0:84] is the sub-list for field type_name
+	58, // 57: wardfs.v1.Call.token_issue:type_name -> wardfs.v1.TokenIssue
+	59, // 58: wardfs.v1.Call.token_renew:type_name -> wardfs.v1.TokenRenew
+	60, // 59: wardfs.v1.Call.token_cancel:type_name -> wardfs.v1.TokenCancel
+	61, // 60: wardfs.v1.Call.token_list:type_name -> wardfs.v1.TokenList
+	15, // 61: wardfs.v1.Setattr.atime:type_name -> wardfs.v1.Time
+	15, // 62: wardfs.v1.Setattr.mtime:type_name -> wardfs.v1.Time
+	17, // 63: wardfs.v1.Commit.extents:type_name -> wardfs.v1.Extent
+	15, // 64: wardfs.v1.Commit.mtime:type_name -> wardfs.v1.Time
+	36, // 65: wardfs.v1.Commit.inline:type_name -> wardfs.v1.Inline
+	43, // 66: wardfs.v1.Getlk.lock:type_name -> wardfs.v1.Lock
+	43, // 67: wardfs.v1.Setlk.lock:type_name -> wardfs.v1.Lock
+	43, // 68: wardfs.v1.ReclaimLock.lock:type_name -> wardfs.v1.Lock
+	51, // 69: wardfs.v1.Reopened.opens:type_name -> wardfs.v1.Reopen
+	0,  // 70: wardfs.v1.QuotaCall.op:type_name -> wardfs.v1.QuotaCall.Op
+	54, // 71: wardfs.v1.QuotaCall.quota:type_name -> wardfs.v1.Quota
+	16, // 72: wardfs.v1.Reply.attr:type_name -> wardfs.v1.Attr
+	64, // 73: wardfs.v1.Reply.opened:type_name -> wardfs.v1.Opened
+	18, // 74: wardfs.v1.Reply.entries:type_name -> wardfs.v1.Dirent
+	17, // 75: wardfs.v1.Reply.extents:type_name -> wardfs.v1.Extent
+	66, // 76: wardfs.v1.Reply.statfs:type_name -> wardfs.v1.StatfsReply
+	43, // 77: wardfs.v1.Reply.lock:type_name -> wardfs.v1.Lock
+	16, // 78: wardfs.v1.Reply.dirs:type_name -> wardfs.v1.Attr
+	49, // 79: wardfs.v1.Reply.idents:type_name -> wardfs.v1.Idents
+	14, // 80: wardfs.v1.Reply.cred:type_name -> wardfs.v1.Cred
+	54, // 81: wardfs.v1.Reply.quotas:type_name -> wardfs.v1.Quota
+	63, // 82: wardfs.v1.Reply.sessions:type_name -> wardfs.v1.SessionInfo
+	62, // 83: wardfs.v1.Reply.tokens:type_name -> wardfs.v1.TokenInfo
+	15, // 84: wardfs.v1.TokenInfo.issued:type_name -> wardfs.v1.Time
+	15, // 85: wardfs.v1.TokenInfo.expires:type_name -> wardfs.v1.Time
+	15, // 86: wardfs.v1.TokenInfo.max:type_name -> wardfs.v1.Time
+	15, // 87: wardfs.v1.SessionInfo.since:type_name -> wardfs.v1.Time
+	16, // 88: wardfs.v1.Opened.attr:type_name -> wardfs.v1.Attr
+	17, // 89: wardfs.v1.Opened.extents:type_name -> wardfs.v1.Extent
+	65, // 90: wardfs.v1.Opened.blocks:type_name -> wardfs.v1.Block
+	1,  // 91: wardfs.v1.BlockHeader.op:type_name -> wardfs.v1.BlockHeader.Op
+	92, // [92:92] is the sub-list for method output_type
+	92, // [92:92] is the sub-list for method input_type
+	92, // [92:92] is the sub-list for extension type_name
+	92, // [92:92] is the sub-list for extension extendee
+	0,  // [0:92] is the sub-list for field type_name
 }
 
 func init() { file_ward_proto_init() }
@@ -5832,6 +6215,10 @@ func file_ward_proto_init() {
 		(*Call_Quota)(nil),
 		(*Call_Sessions)(nil),
 		(*Call_Evict)(nil),
+		(*Call_TokenIssue)(nil),
+		(*Call_TokenRenew)(nil),
+		(*Call_TokenCancel)(nil),
+		(*Call_TokenList)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -5839,7 +6226,7 @@ func file_ward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ward_proto_rawDesc), len(file_ward_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   61,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

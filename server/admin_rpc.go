@@ -18,10 +18,11 @@ var (
 	errEvicted     = errors.New("a superuser of the server has evicted the session; mount again")
 )
 
-// dispatchAdmin does the calls of superusers, which ask the tree nothing. It
-// answers false for any other.
+// dispatchAdmin does the calls of superusers, and those about tokens, which ask
+// the tree nothing. It answers false for any other.
 func (t *talk) dispatchAdmin(ctx context.Context, cred posix.Cred, c *proto.Call) (*proto.Reply, bool) {
 	var infos []*proto.SessionInfo
+	var list []*proto.TokenInfo
 	var err error
 	switch op := c.Op.(type) {
 	case *proto.Call_Sessions:
@@ -36,12 +37,15 @@ func (t *talk) dispatchAdmin(ctx context.Context, cred posix.Cred, c *proto.Call
 			err = t.s.evict(ctx, session.ID(op.Evict.GetSession()))
 		}
 	default:
-		return nil, false
+		var ok bool
+		if list, ok, err = t.dispatchToken(ctx, cred, c); !ok {
+			return nil, false
+		}
 	}
 	if err != nil {
 		return failed(posix.E("admin", posix.ErrnoOf(err), err)), true
 	}
-	return &proto.Reply{Sessions: infos}, true
+	return &proto.Reply{Sessions: infos, Tokens: list}, true
 }
 
 // maySupervise answers EPERM unless the session is a superuser's. One that

@@ -172,6 +172,12 @@ func (t *talk) subjects(c *proto.Call) (src, dst audit.Ref) {
 		src, dst.Text = inode(op.Removexattr.GetIno()), op.Removexattr.GetName()
 	case *proto.Call_Evict:
 		src.Text = fmt.Appendf(nil, "session:%d", op.Evict.GetSession())
+	case *proto.Call_TokenIssue:
+		src.Text, dst.Text = fmt.Appendf(nil, "token:%x", op.TokenIssue.GetId()), []byte(op.TokenIssue.GetRenewer())
+	case *proto.Call_TokenRenew:
+		src.Text = fmt.Appendf(nil, "token:%x", op.TokenRenew.GetId())
+	case *proto.Call_TokenCancel:
+		src.Text = fmt.Appendf(nil, "token:%x", op.TokenCancel.GetId())
 	case *proto.Call_Statfs:
 		src = inode(op.Statfs.GetIno())
 	case *proto.Call_Quota:

@@ -30,6 +30,11 @@ type Auth struct {
 	CertificateName x509.Field
 	// SimpleAnywhere accepts SIMPLE from other machines too.
 	SimpleAnywhere bool
+	// TokenLife and TokenRenewal are those of delegation tokens: see
+	// [tokens.Config]. TokenUnproven lets sessions have one that have stated a
+	// name by SIMPLE.
+	TokenLife, TokenRenewal time.Duration
+	TokenUnproven           bool
 	// Superuser is the principal that permission does not bind: who runs the
 	// server.
 	Superuser string
@@ -83,7 +88,9 @@ type admitted struct {
 	member    identity.Membership // what the proof says of groups
 	reply     []byte              // the server's own proof
 	expires   time.Time           // when what was proven ends; zero: it does not
-	up        bool                // it was admitted before
+	// credential names what was shown, where it has a name: see identity.Verified.
+	credential string
+	up         bool // it was admitted before
 
 	cred posix.Cred  // of the first calls, unless trusted; see talk.acting
 	lent bool        // somebody acts for it, and not as a superuser
@@ -111,7 +118,7 @@ func (s *Server) admit(ctx context.Context, h *proto.Hello, rules export.Rules) 
 		return admitted{}, err
 	}
 	p := shown.Principal
-	who := admitted{principal: p, channel: ch, trusted: h.GetTrusted(), path: "/", reply: shown.Reply, expires: shown.Expires}
+	who := admitted{principal: p, channel: ch, trusted: h.GetTrusted(), path: "/", reply: shown.Reply, expires: shown.Expires, credential: shown.Credential}
 	if h.GetPath() != "" {
 		who.path = h.GetPath()
 	}

@@ -119,6 +119,9 @@ func (t *talk) renew(ctx context.Context, r *proto.Renew) *proto.Renewed {
 		if t.who.principal.Via != "" {
 			proven = t.who.principal.Via
 		}
+		if who.Credential != t.who.credential {
+			return errors.New("the session came by another delegation token; mount anew with this one")
+		}
 		if who.Name != proven {
 			return errors.New("the session is of " + proven + ", and the proof of " + who.Name + "; mount anew for another user")
 		}

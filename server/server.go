@@ -39,6 +39,7 @@ import (
 	"github.com/wardfs/wardfs/server/ids"
 	"github.com/wardfs/wardfs/server/namespace"
 	"github.com/wardfs/wardfs/server/session"
+	"github.com/wardfs/wardfs/server/tokens"
 )
 
 // Config is what a Server needs. The engine and the store stay the caller's to
@@ -153,6 +154,7 @@ type Server struct {
 	started  time.Time // likewise, by the machine's own clock
 	promises promises
 
+	tokens   *tokens.Table
 	makers   makers
 	pending  pending
 	rules    atomic.Pointer[export.Rules]
@@ -182,10 +184,11 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if c.TLS == nil {
 		return nil, errors.New("server: no TLS configuration, and nothing listens in plain text")
 	}
-	if err := c.Auth.check(); err != nil {
+	s := &Server{c: c, since: c.Now(), started: time.Now(), stopping: make(chan struct{}), talks: map[*talk]struct{}{}, metrics: newMetrics(c.Registry)}
+	s.useTokens()
+	if err := s.c.Auth.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{c: c, since: c.Now(), started: time.Now(), stopping: make(chan struct{}), talks: map[*talk]struct{}{}, metrics: newMetrics(c.Registry)}
 	if len(c.Rules.Exports) == 0 {
 		c.Rules.Exports = export.Only(c.Auth.Superuser)
 	}

@@ -228,6 +228,10 @@ func (t *talk) serve() error {
 	t.enter()
 	var running sync.WaitGroup
 	defer t.part(&running)
+	if err := t.stillGood(t.ctx); err != nil {
+		t.expel(t.ctx, err)
+		return nil
+	}
 	if err := t.judge(t.ctx); err != nil { // the rules have changed since the handshake
 		t.expel(t.ctx, err)
 		return nil

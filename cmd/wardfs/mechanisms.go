@@ -21,6 +21,7 @@ import (
 	"github.com/wardfs/wardfs/identity"
 	"github.com/wardfs/wardfs/identity/certs"
 	"github.com/wardfs/wardfs/identity/custom"
+	"github.com/wardfs/wardfs/identity/delegation"
 	"github.com/wardfs/wardfs/identity/kerberos"
 	"github.com/wardfs/wardfs/identity/oidc"
 	x509id "github.com/wardfs/wardfs/identity/x509"
@@ -199,9 +200,20 @@ func prover(e *env, o *mountopt.Options, server string) (identity.Prover, error)
 			return oidc.Prover{Token: oidc.Fixed(e.getenv("WARDFS_TOKEN")), Key: o.DPoPKey}, nil
 		}
 		return nil, fail(exitUsage, "give token=FILE or token_exec=COMMAND, or set WARDFS_TOKEN", "mount option mechanism=OIDC needs a token")
+	case identity.Token:
+		switch {
+		case o.TokenFile != "":
+			return delegation.Prover{Token: delegation.File(o.TokenFile)}, nil
+		case e.getenv(tokenVariable) != "":
+			return delegation.Prover{Token: delegation.Fixed(e.getenv(tokenVariable))}, nil
+		}
+		return nil, fail(exitUsage, "give token_file=FILE, or set "+tokenVariable+"; `wardfs token issue` makes one", "mount option mechanism=TOKEN needs a token")
 	}
 	return nil, nil
 }
+
+// tokenVariable may hold a delegation token.
+const tokenVariable = "WARDFS_DELEGATION_TOKEN"
 
 // initiate is what Kerberos needs at a mount of server.
 func initiate(e *env, o *mountopt.Options, server string) kerberos.InitiateConfig {

@@ -37,6 +37,7 @@ type reach struct {
 	options []string
 	flags   [6]string // of shorthands, in their order
 	open    map[string]*tree
+	alone   bool // it must speak as its own principal, also where a mount would state callers
 }
 
 // tree is a server that was reached, or why it was not.
@@ -70,6 +71,9 @@ func (r *reach) register(s *pflag.FlagSet) {
 
 // lists are the mount options that the flags say.
 func (r *reach) lists() (lists []string) {
+	if r.alone {
+		lists = append(lists, "identity=mount")
+	}
 	for i, o := range shorthands {
 		if v := r.flags[i]; v != "" {
 			lists = append(lists, o.option+"="+strings.ReplaceAll(strings.ReplaceAll(v, `\`, `\\`), ",", `\,`))

@@ -34,7 +34,7 @@ func newRoot(e *env) *cobra.Command {
 	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(
 		newDev(e), newServe(e), newMount(e), newUmount(e), newStatus(e), newWhoami(e), newLogin(e), newLogout(e), newAgent(e),
-		newFS(e), newAdmin(e),
+		newFS(e), newAdmin(e), newToken(e),
 		newCert(e), newDoctor(e), newConfig(e), newVersion(e), newCompletion(e), newExitCodes(), newCLIReference(),
 	)
 	root.SetHelpCommand(newHelp(root))

@@ -203,7 +203,7 @@ func controlDir(e *env) string { return control.Dir(os.Geteuid(), e.getenv) }
 
 // absolute makes the paths of the options independent of the folder we are in.
 func absolute(o *mountopt.Options) error {
-	for _, p := range []*string{&o.CA, &o.Cert, &o.Key, &o.Keystore, &o.Truststore, &o.TLSDir, &o.KeyPassword, &o.KeystorePassword, &o.TruststorePassword, &o.Keytab, &o.Token, &o.Proof, &o.DPoPKey, &o.Log, &o.Idmap} {
+	for _, p := range []*string{&o.CA, &o.Cert, &o.Key, &o.Keystore, &o.Truststore, &o.TLSDir, &o.KeyPassword, &o.KeystorePassword, &o.TruststorePassword, &o.Keytab, &o.Token, &o.Proof, &o.DPoPKey, &o.TokenFile, &o.Log, &o.Idmap} {
 		if *p == "" || p == &o.Token && *p == tokenOfLogin || p == &o.Idmap && *p == idmapOff || strings.HasPrefix(*p, "env:") {
 			continue
 		}

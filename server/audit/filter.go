@@ -20,7 +20,7 @@ var groups = map[string][]string{
 	"lock": {"getlk", "setlk", "unlock"},
 	// Who came and went.
 	"session": {"attach", "detach"},
-	"admin":   {"sessions", "evict", "quota"},
+	"admin":   {"sessions", "evict", "quota", "tokenissue", "tokenrenew", "tokencancel", "tokenlist"},
 	"owners":  {"ids", "names", "whoami"},
 }
 

@@ -113,7 +113,7 @@ func (c *Config) checkAuth() error {
 	m := c.Auth.Mechanisms
 	switch {
 	case len(m) == 0:
-		return c.wrong("auth.mechanisms", "write SIMPLE, X509, KERBEROS, OIDC or CUSTOM", "auth.mechanisms is empty, so that nobody could come in")
+		return c.wrong("auth.mechanisms", "write SIMPLE, X509, KERBEROS, OIDC, CUSTOM or TOKEN", "auth.mechanisms is empty, so that nobody could come in")
 	case slices.Contains(m, "X509") && c.TLS.ClientAuth == "none":
 		return c.wrong("tls.client_auth", "write require or request", "auth.mechanisms has X509, but tls.client_auth is none")
 	case slices.Contains(m, "X509") && !c.trusts():

@@ -27,14 +27,19 @@ type Config struct {
 	TLS TLS `key:"tls"`
 
 	Auth struct {
-		Mechanisms     []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509 KERBEROS OIDC CUSTOM" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate; KERBEROS a ticket; OIDC a signed token; CUSTOM, for tests, what a plugin takes."`
-		Superuser      string   `key:"superuser" doc:"The principal whom permissions do not bind, if it has proven its name: by anything but SIMPLE. Empty: the user who runs the server."`
-		Supergroup     string   `key:"supergroup" default:"supergroup" doc:"The group whose members permissions do not bind either, if they have proven their names. Empty: none."`
-		CertName       string   `key:"certificate_name" default:"common_name" choice:"common_name email dns" doc:"Which name of a client's certificate is the principal of X509: its common name, or the one e-mail address or DNS name that it has."`
-		Kerberos       Kerberos `key:"kerberos"`
-		OIDC           OIDC     `key:"oidc"`
-		Custom         Custom   `key:"custom"`
-		SimpleAnywhere bool     `key:"simple_anywhere" default:"false" doc:"Accept SIMPLE on other addresses than loopback too. Whoever reaches the port can then be anyone."`
+		Mechanisms []string `key:"mechanisms" default:"SIMPLE" choice:"SIMPLE X509 KERBEROS OIDC CUSTOM TOKEN" doc:"How a session may prove who it is. SIMPLE believes a stated name; X509 takes the common name of the client's certificate; KERBEROS a ticket; OIDC a signed token; CUSTOM, for tests, what a plugin takes; TOKEN a delegation token that this server has issued."`
+		Superuser  string   `key:"superuser" doc:"The principal whom permissions do not bind, if it has proven its name: by anything but SIMPLE. Empty: the user who runs the server."`
+		Supergroup string   `key:"supergroup" default:"supergroup" doc:"The group whose members permissions do not bind either, if they have proven their names. Empty: none."`
+		CertName   string   `key:"certificate_name" default:"common_name" choice:"common_name email dns" doc:"Which name of a client's certificate is the principal of X509: its common name, or the one e-mail address or DNS name that it has."`
+		Kerberos   Kerberos `key:"kerberos"`
+		OIDC       OIDC     `key:"oidc"`
+		Custom     Custom   `key:"custom"`
+		Token      struct {
+			MaxLife  time.Duration `key:"max_life" default:"168h" doc:"How long a delegation token can be renewed, at most, from its issue on."`
+			Renewal  time.Duration `key:"renewal" default:"24h" doc:"For how long it is good, and good again after each renewal."`
+			Unproven bool          `key:"unproven" default:"false" doc:"Issue tokens to sessions too that have but stated a name, by SIMPLE."`
+		} `key:"token"`
+		SimpleAnywhere bool `key:"simple_anywhere" default:"false" doc:"Accept SIMPLE on other addresses than loopback too. Whoever reaches the port can then be anyone."`
 	} `key:"auth"`
 
 	Exports []Export `key:"exports" doc:"Who may mount what, and how. None: the superuser alone, by X509, and everything. Read again at SIGHUP."`

@@ -123,7 +123,7 @@ func TestWrongFiles(t *testing.T) {
 		"number":             {"root:\n  uid: alice\n", `f.yaml:2: root.uid: "alice" is no number`, ""},
 		"bool":               {"auth:\n  simple_anywhere: maybe\n", `f.yaml:2: auth.simple_anywhere: "maybe" is neither true nor false`, "true"},
 		"choice":             {"log:\n  level: loud\n", `f.yaml:2: log.level: unknown value "loud"`, "debug, info, warn or error"},
-		"choice in list":     {"auth:\n  mechanisms:\n    - X509\n    - KERBEROSS\n", `unknown value "KERBEROSS"`, "SIMPLE, X509, KERBEROS, OIDC or CUSTOM"},
+		"choice in list":     {"auth:\n  mechanisms:\n    - X509\n    - KERBEROSS\n", `unknown value "KERBEROSS"`, "SIMPLE, X509, KERBEROS, OIDC, CUSTOM or TOKEN"},
 		"list for one":       {"listen: [a:1, b:2]\n", "f.yaml:1: listen: takes one value", ""},
 		"twice in list":      {"metrics: {readers: [a, a]}\n", `"a" stands twice`, ""},
 		"map for one":        {"listen:\n  host: x\n", "f.yaml:2: listen: has no plain value", "write listen: VALUE"},

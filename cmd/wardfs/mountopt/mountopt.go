@@ -37,12 +37,13 @@ type Options struct {
 	TruststorePassword        string
 	TLSDir                    string // pairs NAME.key, NAME.crt
 	Pins                      []string
-	Mechanism                 string // SIMPLE, X509, KERBEROS, OIDC or CUSTOM; empty: X509 if there is a certificate
+	Mechanism                 string // SIMPLE, X509, KERBEROS, OIDC, CUSTOM or TOKEN; empty: X509 if there is a certificate
 	Principal, Keytab, CCache string // of KERBEROS
 	SPN, Krb5Conf             string
 	Token, TokenExec, DPoPKey string // of OIDC
 	Proof, ProofExec          string // of CUSTOM
 	Agent                     string // pattern of sockets, with identity=caller
+	TokenFile                 string // of TOKEN
 	User                      string // the name that SIMPLE states
 	Identity                  string // mount, caller, trusted or impersonate; empty: mount, for dev:DIR trusted
 	Impersonate               string // the user to act for, with identity=impersonate
@@ -209,7 +210,7 @@ func (o *Options) check() error {
 		return &Error{"mount option mechanism=X509 needs a certificate", "give cert=FILE,key=FILE"}
 	case o.User != "" && o.Mechanism == "X509":
 		return &Error{"mount option user= is for mechanism=SIMPLE; with X509 the certificate says who it is", "leave one of them out"}
-	case o.User != "" && (o.Mechanism == "KERBEROS" || o.Mechanism == "OIDC" || o.Mechanism == "CUSTOM"):
+	case o.User != "" && (o.Mechanism == "KERBEROS" || o.Mechanism == "OIDC" || o.Mechanism == "CUSTOM" || o.Mechanism == "TOKEN"):
 		return &Error{"mount option user= is for mechanism=SIMPLE; a ticket, a token or a proof says by itself who it is", "leave user= out; principal=USER@REALM chooses a ticket"}
 	case o.Token != "" && o.TokenExec != "":
 		return &Error{"mount options token= and token_exec= both say where the token comes from", "leave one of them out"}
@@ -237,11 +238,13 @@ func (o *Options) checkMechanism() error {
 	case o.Keytab != "" && o.CCache != "":
 		return &Error{"mount options keytab= and ccache= both say where the ticket comes from", "leave one of them out"}
 	case o.Mechanism != "OIDC" && (o.Token != "" || o.TokenExec != "" || o.DPoPKey != ""):
-		return &Error{"mount options token=, token_exec= and dpop_key= are for mechanism=OIDC", "give mechanism=OIDC"}
+		return &Error{"mount options token=, token_exec= and dpop_key= are for mechanism=OIDC", "give mechanism=OIDC; a delegation token is mechanism=TOKEN,token_file=FILE"}
 	case o.Mechanism != "CUSTOM" && (o.Proof != "" || o.ProofExec != ""):
 		return &Error{"mount options proof= and proof_exec= are for mechanism=CUSTOM", "give mechanism=CUSTOM"}
 	case o.Mechanism == "CUSTOM" && (o.Proof == "") == (o.ProofExec == ""):
 		return &Error{"mount option mechanism=CUSTOM needs a proof", "give one of proof=FILE and proof_exec=COMMAND"}
+	case o.Mechanism != "TOKEN" && o.TokenFile != "":
+		return &Error{"mount option token_file= is for mechanism=TOKEN", "give mechanism=TOKEN; the token of OIDC is token=FILE"}
 	}
 	return nil
 }

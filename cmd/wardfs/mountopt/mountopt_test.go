@@ -56,7 +56,7 @@ func TestRefusedOptions(t *testing.T) {
 		"ro=1":                              {`"ro" takes no value`, "write ro"},
 		"identity=me":                       {`"me" is not known`, "identity=mount|caller|trusted"},
 		"sec=krb5":                          {"is NFS's", "mechanism=KERBEROS"},
-		"mechanism=KERBEROSS":               {`"KERBEROSS" is not known`, "SIMPLE|X509|KERBEROS|OIDC"},
+		"mechanism=KERBEROSS":               {`"KERBEROSS" is not known`, "SIMPLE|X509|KERBEROS|OIDC|CUSTOM|TOKEN"},
 		"user=a b":                          {"is no name", ""},
 		"timeo=x":                           {"is no duration", "60s"},
 		"timeo=1":                           {"less than a second", ""},
