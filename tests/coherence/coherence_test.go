@@ -38,3 +38,14 @@ func TestShut(t *testing.T) {
 	Shut(t, w.Mount(), w.SecondMount(t))
 	Shut(t, w.Mount(), w.SecondMount(t, "permissions=server"))
 }
+
+func TestFrozen(t *testing.T) {
+	s := harness.StartServer(t)
+	there := s.Mount(t)
+	Frozen(t, s.Mount(t).Path(), there.Path(), there.Pid())
+}
+
+func TestRestarted(t *testing.T) {
+	s := harness.StartServer(t)
+	Restarted(t, s.Mount(t).Path(), s.Mount(t).Path(), func() { s.Kill9(); s.Up(t) })
+}

@@ -97,3 +97,29 @@ func Shut(t *testing.T, here, there string) {
 		must(t, os.Remove(mine))
 	}
 }
+
+// Frozen changes here what is warm there, whose process hears nothing: that must
+// not last, and when it goes on, what it opens is what it is now.
+func Frozen(t *testing.T, here, there string, pid int) {
+	mine, theirs := warm(t, here, there, 0, "old")
+	must(t, unix.Kill(pid, unix.SIGSTOP))
+	err := os.WriteFile(mine, []byte("new"), 0o644)
+	must(t, unix.Kill(pid, unix.SIGCONT))
+	must(t, err)
+	for range 5 {
+		reads(t, theirs, "new")
+	}
+}
+
+// Restarted reads through what was opened there without a question after the
+// server was killed and came back.
+func Restarted(t *testing.T, here, there string, restart func()) {
+	mine, theirs := warm(t, here, there, 1, "old")
+	open, err := os.Open(theirs)
+	must(t, err)
+	defer open.Close()
+	restart()
+	held(t, open, "old")
+	must(t, os.WriteFile(mine, []byte("new"), 0o644))
+	reads(t, theirs, "new")
+}
