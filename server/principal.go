@@ -107,11 +107,29 @@ type stand struct {
 	cred  posix.Cred
 	err   error // it has lost its account
 	until time.Time
+	known time.Time // when the groups were last told
 }
+
+// keepGroups is for how long a session keeps groups that its source does not
+// tell any more.
+const keepGroups = time.Minute
+
+// alone is c without any group but that of p's own name, as of one who is in
+// none; where that can't be had, nobody's.
+func (s *Server) alone(ctx context.Context, p identity.Principal, c posix.Cred) posix.Cred {
+	own := posix.Cred{UID: c.UID, GID: nobodysGroup, Super: s.c.Auth.super(p, nil)}
+	if gids, err := s.ids.IDs(ctx, idmap.Group, []string{p.Name}, true); err == nil {
+		own.GID = posix.GID(gids[0])
+	}
+	return own
+}
+
+// nobodysGroup is Linux's overflow group.
+const nobodysGroup = 65534
 
 // stands begins with what the handshake found.
 func (t *talk) stands(cred posix.Cred) {
-	t.standing.now.Store(&stand{cred: cred, until: t.s.c.Now().Add(t.s.recheck())})
+	t.standing.now.Store(&stand{cred: cred, until: t.s.c.Now().Add(t.s.recheck()), known: t.s.c.Now()})
 }
 
 // asks makes the next call ask whom the session acts as.
@@ -143,7 +161,9 @@ func (t *talk) caller(ctx context.Context, op string, c *proto.Call) (posix.Cred
 
 // acting answers whom the session acts as, asking again when that is due. Of
 // many calls one asks and the others take what is known, unless every call is
-// to ask. A source that can't be asked leaves it as it is.
+// to ask. A source that can't be asked leaves it as it is for keepGroups, for the
+// source itself has remembered for as long as it may; then it has no groups, and
+// no power by one, until they are told again.
 func (t *talk) acting(ctx context.Context) (posix.Cred, error) {
 	st := t.standing.now.Load()
 	if t.s.c.Now().Before(st.until) {
@@ -157,15 +177,22 @@ func (t *talk) acting(ctx context.Context) (posix.Cred, error) {
 	}
 	cred, err := t.s.account(ctx, t.who.principal, t.proven.membership())
 	cred.Super = cred.Super && !t.who.lent
-	fresh := &stand{cred: cred, until: t.s.c.Now().Add(t.s.recheck())}
+	now := t.s.c.Now()
+	fresh := &stand{cred: cred, until: now.Add(t.s.recheck()), known: now}
 	switch {
 	case err != nil && ctx.Err() != nil: // the call was given up: that says nothing of groups
 		return posix.Cred{}, posix.E("session", posix.EINTR, ctx.Err())
 	case errors.Is(err, errNoAccount):
 		fresh.err = posix.E("session", posix.EACCES, err)
 	case err != nil:
-		fresh.cred, fresh.err = st.cred, st.err
-		t.s.c.Log.Warn("a session keeps the groups that it had", "session", uint64(t.sess.ID), "err", err)
+		fresh.cred, fresh.err, fresh.known = st.cred, st.err, st.known
+		if now.Sub(st.known) < keepGroups {
+			t.s.c.Log.Warn("a session keeps the groups that it had", "session", uint64(t.sess.ID), "err", err)
+			break
+		}
+		t.s.c.Log.Warn("a session has lost its groups, which can't be asked for", "session", uint64(t.sess.ID), "err", err)
+		fresh.cred = t.s.alone(ctx, t.who.principal, st.cred)
+		fresh.cred.Super = fresh.cred.Super && !t.who.lent
 	}
 	t.standing.now.Store(fresh)
 	if c := fresh.cred; (fresh.err == nil) != (st.err == nil) || c.UID != st.cred.UID || c.GID != st.cred.GID || c.Super != st.cred.Super || !slices.Equal(c.Groups, st.cred.Groups) {

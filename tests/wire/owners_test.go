@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -310,6 +311,38 @@ func TestPrincipalsGroups(t *testing.T) {
 	if c, _, err := m.Whoami(ctx); err != nil || !c.Super {
 		t.Errorf("a member of the supergroup is none: %+v, %v", c, err)
 	}
+}
+
+// Groups that can't be asked for any more are lost in the end, with the power
+// that came by one, and are there again when they are told.
+func TestStaleGroupsAreLost(t *testing.T) {
+	d := &directory{of: map[string][]string{"root": {"staff", "supergroup"}}}
+	h := newHouse(t)
+	h.stop()
+	var ahead atomic.Int64
+	h.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	h.auth.Groups, h.auth.Supergroup, h.auth.Recheck, h.auth.Superuser = d, "supergroup", -1, "somebody else"
+	h.start()
+	config := h.config()
+	config.Trusted = false
+	m, err := client.Connect(t.Context(), config)
+	must(t, err)
+	defer m.Close(t.Context())
+	is := func(when string, super bool, groups int) {
+		t.Helper()
+		c, _, err := m.Whoami(t.Context())
+		must(t, err)
+		if c.Super != super || len(c.Groups) != groups {
+			t.Errorf("%s: %+v", when, c)
+		}
+	}
+	is("at first", true, 1)
+	d.set(func() { d.err = errors.New("down") })
+	is("down for a moment", true, 1)
+	ahead.Store(int64(2 * time.Minute))
+	is("down for longer", false, 0)
+	d.set(func() { d.err = nil })
+	is("back", true, 1)
 }
 
 // A session asks again once in a while, and not at each call.
