@@ -69,10 +69,7 @@ func (e *Env) get(ctx context.Context, p Place, a posix.Attr, name string, f cop
 		err = p.getFile(ctx, a, name, f.deep)
 	}
 	if err == nil && f.preserve {
-		if os.Geteuid() == 0 {
-			err = os.Lchown(name, int(a.UID), int(a.GID))
-		}
-		err = errors.Join(err, os.Chmod(name, fileMode(a.Mode)), os.Chtimes(name, a.Atime.Std(), a.Mtime.Std()))
+		err = p.preserveHere(ctx, a, name)
 	}
 	return err
 }
@@ -116,7 +113,10 @@ func (p Place) getFile(ctx context.Context, a posix.Attr, name string, tree bool
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	return p.Tree.read(ctx, a, out)
+	if st, err := out.Stat(); err != nil || !st.Mode().IsRegular() {
+		return p.Tree.read(ctx, a, out)
+	}
+	return p.readSparse(ctx, a, out)
 }
 
 func fileMode(m posix.Mode) os.FileMode {

@@ -7,7 +7,6 @@ import (
 	iofs "io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +18,7 @@ type copyFlags struct{ deep, preserve bool }
 
 func (f *copyFlags) register(c *cobra.Command) {
 	c.Flags().BoolVarP(&f.deep, "recursive", "r", false, "directories too, with all that is in them; symbolic links as such")
-	c.Flags().BoolVarP(&f.preserve, "preserve", "p", false, "keep permission bits and times, and owners where that is allowed")
+	c.Flags().BoolVarP(&f.preserve, "preserve", "p", false, "keep permission bits, ACLs and times, and owners where that is allowed")
 }
 
 func newPut(e *Env) *cobra.Command {
@@ -96,7 +95,7 @@ func (e *Env) put(ctx context.Context, name string, to Place, f copyFlags) error
 		err = to.putFile(ctx, name, st)
 	}
 	if err == nil && f.preserve {
-		err = to.preserve(ctx, st)
+		err = to.preserve(ctx, name, st)
 	}
 	return err
 }
@@ -143,6 +142,23 @@ func (p Place) putFile(ctx context.Context, name string, st os.FileInfo) error {
 	return p.write(ctx, in, posix.Mode(st.Mode().Perm()))
 }
 
+// whole is the size of what is copied if that is a plain file, with holes to keep.
+func whole(in io.Reader) (*os.File, uint64, bool) {
+	f, ok := in.(*os.File)
+	if !ok {
+		return nil, 0, false
+	}
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return nil, 0, false
+	}
+	// Standard input may stand in the middle of a file.
+	if at, err := f.Seek(0, io.SeekCurrent); err != nil || at != 0 {
+		return nil, 0, false
+	}
+	return f, uint64(st.Size()), true
+}
+
 // write makes the place's file what in has, durably.
 func (p Place) write(ctx context.Context, in io.Reader, mode posix.Mode) (err error) {
 	open := p.create
@@ -160,6 +176,9 @@ func (p Place) write(ctx context.Context, in io.Reader, mode posix.Mode) (err er
 		return err
 	}
 	defer func() { err = errors.Join(err, h.Close(ctx)) }()
+	if f, size, ok := whole(in); ok {
+		return p.writeSparse(ctx, h, f, size)
+	}
 	buf := make([]byte, block)
 	for off := uint64(0); ; {
 		n, bad := io.ReadFull(in, buf)
@@ -178,6 +197,7 @@ func (p Place) write(ctx context.Context, in io.Reader, mode posix.Mode) (err er
 
 // opened is a *file.Handle that is written.
 type opened interface {
+	Ino() posix.Ino
 	Write(ctx context.Context, src []byte, off uint64) (int, error)
 	Sync(ctx context.Context) error
 	Close(ctx context.Context) error
@@ -190,31 +210,4 @@ func (p Place) create(ctx context.Context, mode posix.Mode) (opened, error) {
 	}
 	h, _, err := p.Files.Create(ctx, p.Bare, dir.Ino, name, mode, umask(), posix.OpenWrite|posix.OpenExcl)
 	return h, err
-}
-
-// preserve gives the place what st says. The owner comes first: changing it
-// takes set-ID bits away.
-func (p Place) preserve(ctx context.Context, st os.FileInfo) error {
-	a, err := p.Find(ctx, false)
-	if err != nil {
-		return err
-	}
-	sys, ok := st.Sys().(*syscall.Stat_t)
-	if !ok {
-		return nil
-	}
-	mode := posix.Mode(sys.Mode).Perm()
-	if posix.UID(sys.Uid) != a.UID || posix.GID(sys.Gid) != a.GID {
-		_, err := p.Setattr(ctx, a.Ino, posix.SetAttr{Set: posix.SetOwner | posix.SetGroup, UID: posix.UID(sys.Uid), GID: posix.GID(sys.Gid)})
-		if posix.ErrnoOf(err) == posix.EPERM {
-			mode &^= setIDs // they would be another's
-		} else if err != nil {
-			return err
-		}
-	}
-	_, err = p.Setattr(ctx, a.Ino, posix.SetAttr{
-		Set: posix.SetMode | posix.SetAtime | posix.SetMtime, Mode: mode,
-		Atime: posix.Time{Sec: sys.Atim.Sec, Nsec: uint32(sys.Atim.Nsec)}, Mtime: posix.Time{Sec: sys.Mtim.Sec, Nsec: uint32(sys.Mtim.Nsec)},
-	})
-	return err
 }
