@@ -199,24 +199,26 @@ func (h *Handle) leave(ctx context.Context) {
 	i.tail = tail{}
 }
 
-// call runs fn with the handle's capability, and once more with a fresh one if
-// it is not accepted.
+// call runs fn with the handle's capability, and with a fresh one if it is not
+// accepted: twice, for a fresh one may be old when its turn comes.
 func (h *Handle) call(ctx context.Context, fn func(capability []byte) error) error {
 	if h.stale() {
 		return posix.E("call", posix.ESTALE, errLost)
 	}
 	h.mu.Lock()
-	old := h.capability
+	capability := h.capability
 	h.mu.Unlock()
-	err := fn(old)
-	if posix.ErrnoOf(err) != posix.EACCES {
-		return err
+	for tries := 0; ; tries++ {
+		err := fn(capability)
+		if posix.ErrnoOf(err) != posix.EACCES || tries == 2 {
+			return err
+		}
+		fresh, ok := h.fresh(ctx, capability)
+		if !ok {
+			return err
+		}
+		capability = fresh
 	}
-	fresh, ok := h.fresh(ctx, old)
-	if !ok {
-		return err
-	}
-	return fn(fresh)
 }
 
 // fresh asks for a new capability unless someone did since old was read. An

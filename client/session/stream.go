@@ -63,7 +63,9 @@ func (st *stream) cancel(c *call) {
 // bye ends the session and waits, not for long, until the server has seen it.
 func (st *stream) bye() {
 	st.send(&proto.ToServer{Body: &proto.ToServer_Bye{Bye: &proto.Bye{}}})
+	st.sending.Lock() // a renewal may be on its way
 	st.st.CloseSend()
+	st.sending.Unlock()
 	select {
 	case <-st.st.Context().Done(): // receive has seen the end
 	case <-time.After(2 * time.Second):

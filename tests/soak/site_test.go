@@ -93,7 +93,7 @@ func (s *site) serve(t *testing.T) {
 	must(t, err)
 	tokens, err := oidc.New(oidc.Config{Issuer: "https://issuer.test", JWKS: s.file("jwks"), Log: log})
 	must(t, err)
-	life := max(*duration/50, time.Second) // of a capability; its key has five times that
+	life := max(*duration/50, 2*time.Second) // of a capability, in whole seconds; its key has five times that
 	srv, err := server.New(t.Context(), server.Config{
 		Engine: mem.New(), Blocks: chunkmem.New(), TLS: store.Server(),
 		Judge: func(st tls.ConnectionState) error { return store.Judge(st, false) },
