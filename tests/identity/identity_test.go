@@ -45,7 +45,7 @@ func newSite(t *testing.T) *site {
 	must(t, err)
 	s.write("jwks", string(set))
 	s.Ward = harness.Start(t,
-		"--set", "auth.mechanisms=X509,KERBEROS,OIDC", "--set", "tls.client_auth=request",
+		"--set", "auth.mechanisms=X509,KERBEROS,OIDC,TOKEN", "--set", "tls.client_auth=request",
 		"--set", "auth.kerberos.keytab="+s.file("server.keytab"),
 		"--set", "auth.oidc.issuer=https://issuer.test", "--set", "auth.oidc.jwks="+s.file("jwks"), "--set", "auth.oidc.audience=wardfs",
 		"--set", "groups.source=file", "--set", "groups.file="+s.file("accounts"))
