@@ -141,7 +141,7 @@ func (w *Ward) SecondMount(t testing.TB, options ...string) string {
 				t.Errorf("second mount: SIGTERM: %v", err)
 			}
 		})
-		err = p.await(func() bool { return Mounted(mnt) })
+		err = p.ready("ready:")
 	}
 	if err != nil {
 		t.Fatalf("wardfs mount: %v\n%s", err, w.Logs())

@@ -86,24 +86,6 @@ func (p *process) ready(prefix string) error {
 	}
 }
 
-// await asks cond, which has no event of its own, until it holds.
-func (p *process) await(cond func() bool) error {
-	late := time.After(patience)
-	for tick := time.NewTicker(10 * time.Millisecond); ; {
-		if cond() {
-			tick.Stop()
-			return nil
-		}
-		select {
-		case <-p.done:
-			return fmt.Errorf("it ended: %w", orZero(p.err))
-		case <-late:
-			return errors.New("it did not come about in time")
-		case <-tick.C:
-		}
-	}
-}
-
 // terminate sends SIGTERM and answers what was not clean: an exit code other
 // than 0, a mount left behind, no end at all. Afterwards nothing is left.
 func (p *process) terminate(mnt string) error {

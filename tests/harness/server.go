@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -116,17 +115,11 @@ func (m *Mount) Up(t testing.TB) {
 	p, err := m.s.ward.launch("mount", m.args)
 	if err == nil {
 		m.proc = p
-		err = p.await(func() bool { return Mounted(m.mnt) && answers(m.mnt) })
+		err = p.ready("ready:")
 	}
 	if err != nil {
 		t.Fatalf("wardfs mount: %v\n%s", err, m.s.Logs())
 	}
-}
-
-// answers reports whether a mount does.
-func answers(mnt string) bool {
-	var st syscall.Stat_t
-	return syscall.Stat(mnt, &st) == nil
 }
 
 // Kill9 kills the mount alone and takes away what is left of it. Programs in
