@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 	"unicode"
 )
@@ -135,4 +136,18 @@ func CheckName(name string) error {
 		}
 	}
 	return nil
+}
+
+// Clip bounds and cleans what of another's words comes into a message.
+func Clip(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+	if len(s) > 200 {
+		return s[:200] + "…"
+	}
+	return s
 }

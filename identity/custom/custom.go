@@ -28,12 +28,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/program"
 )
 
 const (
@@ -123,34 +122,15 @@ func (v *Verifier) run(ctx context.Context, c identity.Channel, proof []byte) ([
 	}
 	// A group of its own, so that what it has started ends with it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: v.c.As, Setpgid: true}
-	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.Cancel, cmd.WaitDelay = kill, time.Second
-	out, complaint := &bounded{}, &bounded{}
-	cmd.Stdout, cmd.Stderr = out, complaint
-	err := cmd.Run()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	out, err := program.Run(cmd, maxAnswer)
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("it took longer than %v", v.c.Timeout)
-	case err != nil:
-		line, _, _ := strings.Cut(strings.TrimSpace(string(complaint.kept)), "\n")
-		return nil, fmt.Errorf("%w: %s", err, clip(line))
-	case out.over:
+	case errors.Is(err, program.ErrLong):
 		return nil, fmt.Errorf("it printed more than %d bytes", maxAnswer)
 	}
-	return out.kept, nil
-}
-
-// bounded keeps the beginning of what is written. It embeds no buffer, whose
-// ReadFrom would let everything in.
-type bounded struct {
-	kept []byte
-	over bool
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	n := min(len(p), maxAnswer-len(b.kept))
-	b.kept, b.over = append(b.kept, p[:n]...), b.over || n < len(p)
-	return len(p), nil
+	return out, err
 }
 
 // judge reads what a plugin has printed. Its errors are for the client.
@@ -169,10 +149,10 @@ func (v *Verifier) judge(out []byte) (identity.Verified, error) {
 		return identity.Verified{}, errors.New("the server's plugin gave more than one answer")
 	}
 	if a.Refused != nil {
-		return identity.Verified{}, errors.New(clip(*a.Refused))
+		return identity.Verified{}, errors.New(identity.Clip(*a.Refused))
 	}
 	if err := identity.CheckName(a.Principal); err != nil {
-		return identity.Verified{}, fmt.Errorf("the server's plugin names %q: %w", clip(a.Principal), err)
+		return identity.Verified{}, fmt.Errorf("the server's plugin names %q: %w", identity.Clip(a.Principal), err)
 	}
 	if !a.Expires.IsZero() && !time.Now().Before(a.Expires) {
 		return identity.Verified{}, errors.New("the proof has expired")
@@ -181,18 +161,4 @@ func (v *Verifier) judge(out []byte) (identity.Verified, error) {
 		return identity.Verified{}, fmt.Errorf("the server's plugin names %s, who may not come so", a.Principal)
 	}
 	return identity.Verified{Principal: identity.Principal{Name: a.Principal, Mechanism: identity.Custom}, Expires: a.Expires}, nil
-}
-
-// clip bounds and cleans what of a plugin's words comes into a message.
-func clip(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
-	if len(s) > 200 {
-		return s[:200] + "…"
-	}
-	return s
 }

@@ -7,10 +7,10 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"strings"
 	"time"
 
 	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/program"
 )
 
 // Source answers a proof. It is asked for each handshake and is safe for
@@ -69,15 +69,13 @@ func Exec(command, env []string) Source {
 		if b, err := c.Binding(); err == nil {
 			cmd.Env = append(cmd.Env[:len(cmd.Env):len(cmd.Env)], fmt.Sprintf("WARDFS_BINDING=%x", b))
 		}
-		out, complaint := &bounded{}, &bounded{}
-		cmd.Stdout, cmd.Stderr, cmd.WaitDelay = out, complaint, time.Second
-		if err := cmd.Run(); err != nil {
-			line, _, _ := strings.Cut(strings.TrimSpace(string(complaint.kept)), "\n")
-			return nil, fmt.Errorf("%w: the program %s: %w: %s", identity.ErrCredential, command[0], err, clip(line))
-		}
-		if out.over {
+		out, err := program.Run(cmd, maxAnswer)
+		switch {
+		case errors.Is(err, program.ErrLong):
 			return nil, fmt.Errorf("custom: the program %s printed more than a proof has", command[0])
+		case err != nil:
+			return nil, fmt.Errorf("%w: the program %s: %w", identity.ErrCredential, command[0], err)
 		}
-		return out.kept, nil
+		return out, nil
 	}
 }

@@ -1,7 +1,6 @@
 package oidc
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wardfs/wardfs/identity"
+	"github.com/wardfs/wardfs/identity/program"
 )
 
 // Source answers a token that is good now. It is asked for each handshake and
@@ -75,6 +75,10 @@ func Fixed(token string) Source {
 // execTimeout is how long a plugin may take: it may ask the user something.
 const execTimeout = 2 * time.Minute
 
+// maxCredential bounds what it prints, in bytes: a token, and what else plugins
+// of kubectl's tell.
+const maxCredential = 1 << 20
+
 // Exec runs a plugin that prints an ExecCredential of
 // client.authentication.k8s.io/v1, as kubectl's do, and asks it again half a
 // minute before its token expires. env is the plugin's whole environment.
@@ -105,14 +109,11 @@ func run(ctx context.Context, command, env []string) (token string, expires time
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(env, `KUBERNETES_EXEC_INFO={"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","spec":{"interactive":false}}`)
-	var out, complaint bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &complaint
-	cmd.WaitDelay = time.Second
-	if err := cmd.Run(); err != nil {
-		line, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
-		return "", time.Time{}, fmt.Errorf("oidc: the plugin %s: %w: %s", command[0], err, clip(line))
+	out, err := program.Run(cmd, maxCredential)
+	if err != nil {
+		return "", time.Time{}, fmt.Errorf("oidc: the plugin %s: %w", command[0], err)
 	}
-	return parseCredential(out.Bytes())
+	return parseCredential(out)
 }
 
 // parseCredential reads what a plugin printed. One without an expiry is good

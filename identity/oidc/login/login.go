@@ -95,7 +95,7 @@ func Discover(ctx context.Context, c Config) (*Provider, error) {
 		return nil, fmt.Errorf("login: %s: %w", addr, orStatus(err, code))
 	}
 	if p.endpoint.Issuer != c.Issuer {
-		return nil, fmt.Errorf("login: %s: it is issuer %q, and %q was asked", addr, clip(p.endpoint.Issuer), c.Issuer)
+		return nil, fmt.Errorf("login: %s: it is issuer %q, and %q was asked", addr, identity.Clip(p.endpoint.Issuer), c.Issuer)
 	}
 	for _, addr := range []string{p.endpoint.Token, p.endpoint.JWKS} {
 		if err := secure(addr); err != nil {
@@ -132,7 +132,7 @@ func wait(ctx context.Context, d time.Duration) error {
 func secure(addr string) error {
 	u, err := url.Parse(addr)
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || !printable(addr) {
-		return fmt.Errorf("login: %q: an issuer and its endpoints have addresses of https", clip(addr))
+		return fmt.Errorf("login: %q: an issuer and its endpoints have addresses of https", identity.Clip(addr))
 	}
 	return nil
 }
@@ -167,8 +167,8 @@ func (r *refusal) Error() string {
 	if text == "" {
 		text = "the issuer refuses"
 	}
-	if text += " (" + clip(r.Code); r.Description != "" {
-		text += ": " + clip(r.Description)
+	if text += " (" + identity.Clip(r.Code); r.Description != "" {
+		text += ": " + identity.Clip(r.Description)
 	}
 	return text + ")"
 }
@@ -196,7 +196,7 @@ func (p *Provider) grant(ctx context.Context, form url.Values, nonce string) (To
 	case code != http.StatusOK:
 		return Tokens{}, fmt.Errorf("the issuer answers with status %d", code)
 	case !strings.EqualFold(a.Type, "bearer"):
-		return Tokens{}, fmt.Errorf("the issuer gives tokens of type %q, and only bearer is understood", clip(a.Type))
+		return Tokens{}, fmt.Errorf("the issuer gives tokens of type %q, and only bearer is understood", identity.Clip(a.Type))
 	case len(a.ID) > oidc.MaxToken || len(a.Access) > oidc.MaxToken || len(a.Refresh) > oidc.MaxToken:
 		return Tokens{}, fmt.Errorf("the issuer gives a token of more than %d bytes", oidc.MaxToken)
 	}
@@ -278,18 +278,4 @@ func (p *Provider) do(q *http.Request, into any) (int, error) {
 		return r.StatusCode, fmt.Errorf("status %d and an answer that is not understood", r.StatusCode)
 	}
 	return r.StatusCode, nil
-}
-
-// clip bounds and cleans what of an issuer's words comes into a message.
-func clip(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
-	if len(s) > 200 {
-		return s[:200] + "…"
-	}
-	return s
 }
