@@ -60,18 +60,18 @@ func TestAgents(t *testing.T) {
 		sock[c.UID] = dir + "/agent.sock"
 	}
 	cache := filepath.Join(base, itoa(alice.UID), "elsewhere")
-	s.realm.Kinit(cache, "alice", "secret")
+	s.Realm.Kinit(cache, "alice", "secret")
 	must(t, os.Chown(cache, alice.UID, alice.GID))
-	conf, err := os.ReadFile(s.realm.Conf)
+	conf, err := os.ReadFile(s.Realm.Conf)
 	must(t, err)
 	open := filepath.Join(base, "krb5.conf")
 	must(t, os.WriteFile(open, conf, 0o644))
 	kerberos := []string{"KRB5CCNAME=FILE:" + cache, "KRB5_CONFIG=" + open}
 	hers := s.startAgent(alice, sock[alice.UID], kerberos)
 	s.token(bob, "bob", time.Hour)
-	token, err := os.ReadFile(s.file("token_4343"))
+	token, err := os.ReadFile(s.File("token_4343"))
 	must(t, err)
-	must(t, os.Remove(s.file("token_4343")))
+	must(t, os.Remove(s.File("token_4343")))
 	s.startAgent(bob, sock[bob.UID], []string{"WARDFS_TOKEN=" + string(token)})
 
 	must(t, as(alice, write(s.path("hers"), "a", 0o600)))

@@ -50,7 +50,7 @@ func TestThreeAtOnce(t *testing.T) {
 			return err
 		}))
 	}
-	if l := s.Logs(); !strings.Contains(l, "a user is refused") || !strings.Contains(l, "run kinit -c FILE:"+s.file("krb5cc_4444")) {
+	if l := s.Logs(); !strings.Contains(l, "a user is refused") || !strings.Contains(l, "run kinit -c FILE:"+s.File("krb5cc_4444")) {
 		t.Error("the log does not say what carol should do")
 	}
 	for name, who := range map[string]string{"/hers": "ugi=alice,", "/his": "ugi=bob,"} {

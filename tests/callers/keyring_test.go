@@ -21,7 +21,7 @@ func TestAgentKeyring(t *testing.T) {
 	dir := filepath.Join(base, itoa(alice.UID))
 	must(t, os.Mkdir(dir, 0o700))
 	must(t, os.Chown(dir, alice.UID, alice.GID))
-	conf, err := os.ReadFile(s.realm.Conf)
+	conf, err := os.ReadFile(s.Realm.Conf)
 	must(t, err)
 	must(t, os.WriteFile(dir+"/krb5.conf", conf, 0o644))
 	env := []string{"KRB5CCNAME=KEYRING:user:wardfs-test", "KRB5_CONFIG=" + dir + "/krb5.conf"}

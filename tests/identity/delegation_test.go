@@ -20,15 +20,15 @@ func TestDelegationToken(t *testing.T) {
 	issue := func(out string, who ...string) harness.Result {
 		return harness.Run(t, time.Minute, append([]string{"token", "issue", server, "--out", out}, who...)...)
 	}
-	r := issue(s.file("job"), bob...)
+	r := issue(s.File("job"), bob...)
 	id, _, _ := strings.Cut(strings.TrimSpace(r.Stdout), " ")
 	if r.Code != 0 || id == "" {
 		t.Fatalf("issue: %d %q %q", r.Code, r.Stdout, r.Stderr)
 	}
-	if st, err := os.Stat(s.file("job")); err != nil || st.Mode().Perm() != 0o600 {
+	if st, err := os.Stat(s.File("job")); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("the token's file: %v %v", st.Mode(), err)
 	}
-	job := []string{"mechanism=TOKEN", "token_file=" + s.file("job")}
+	job := []string{"mechanism=TOKEN", "token_file=" + s.File("job")}
 	mnt := s.SecondMount(t, job...)
 	if r := harness.Run(t, time.Minute, "whoami", mnt); !strings.Contains(r.Stdout, "bob (TOKEN)") {
 		t.Errorf("whoami: %q %q", r.Stdout, r.Stderr)
@@ -37,7 +37,7 @@ func TestDelegationToken(t *testing.T) {
 	if b, err := os.ReadFile(s.SecondMount(t, bob[1], bob[3]) + "/result"); err != nil || string(b) != "done" {
 		t.Errorf("bob reads what the job wrote: %q %v", b, err)
 	}
-	if r := issue(s.file("second"), "-o", job[0], "-o", job[1]); r.Code == 0 {
+	if r := issue(s.File("second"), "-o", job[0], "-o", job[1]); r.Code == 0 {
 		t.Error("a token was issued for a token")
 	}
 
@@ -49,13 +49,13 @@ func TestDelegationToken(t *testing.T) {
 			t.Errorf("%s: code %d, %q, want %q", name, r.Code, r.Stderr, want)
 		}
 	}
-	text, err := os.ReadFile(s.file("job"))
+	text, err := os.ReadFile(s.File("job"))
 	must(t, err)
-	must(t, os.WriteFile(s.file("open"), text, 0o644))
-	refused("a file that others may read", "chmod 600", job[0], "token_file="+s.file("open"))
-	s.write("noise", "not a token")
-	refused("noise", "token", job[0], "token_file="+s.file("noise"))
-	refused("no file", "no such file", job[0], "token_file="+s.file("none"))
+	must(t, os.WriteFile(s.File("open"), text, 0o644))
+	refused("a file that others may read", "chmod 600", job[0], "token_file="+s.File("open"))
+	s.Write("noise", "not a token")
+	refused("noise", "token", job[0], "token_file="+s.File("noise"))
+	refused("no file", "no such file", job[0], "token_file="+s.File("none"))
 
 	alice := []string{"-o", "mechanism=OIDC", "-o", "token=" + s.token("alice", "wardfs", time.Hour)}
 	if r := harness.Run(t, time.Minute, append([]string{"token", "cancel", server, id}, alice...)...); r.Code == 0 {

@@ -3,53 +3,24 @@
 package identity
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
-
-	"github.com/wardfs/wardfs/identity/kerberos/kdctest"
 	"github.com/wardfs/wardfs/tests/harness"
+	"github.com/wardfs/wardfs/tests/harness/realmdev"
 )
 
 func TestMain(m *testing.M) { harness.Main(m, nil) }
 
 // site is a `wardfs dev` that takes tickets of a realm and tokens of an issuer.
-type site struct {
-	*harness.Ward
-	t     *testing.T
-	realm *kdctest.Realm
-	dir   string
-	sign  jose.Signer
-}
+type site struct{ *realmdev.Site }
 
 func newSite(t *testing.T) *site {
-	s := &site{t: t, realm: kdctest.Start(t, "EXAMPLE.TEST"), dir: t.TempDir()}
-	s.realm.Keytab(s.file("server.keytab"), "wardfs/127.0.0.1")
-	s.write("accounts", "alice: staff, analysts\nbob: staff\n")
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	s.sign, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "k"}}, nil)
-	must(t, err)
-	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "k", Use: "sig"}}})
-	must(t, err)
-	s.write("jwks", string(set))
-	s.Ward = harness.Start(t,
-		"--set", "auth.mechanisms=X509,KERBEROS,OIDC,TOKEN", "--set", "tls.client_auth=request",
-		"--set", "auth.kerberos.keytab="+s.file("server.keytab"),
-		"--set", "auth.oidc.issuer=https://issuer.test", "--set", "auth.oidc.jwks="+s.file("jwks"), "--set", "auth.oidc.audience=wardfs",
-		"--set", "groups.source=file", "--set", "groups.file="+s.file("accounts"))
-	return s
+	return &site{realmdev.Start(t, "alice: staff, analysts\nbob: staff\n")}
 }
 
 func must(t testing.TB, err error) {
@@ -59,36 +30,23 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func (s *site) file(name string) string { return filepath.Join(s.dir, name) }
-
-func (s *site) write(name, text string) {
-	s.t.Helper()
-	must(s.t, os.WriteFile(s.file(name), []byte(text), 0o600))
-}
-
 // token writes one for user that is good for so long, and answers where.
 func (s *site) token(user, audience string, life time.Duration) string {
-	s.t.Helper()
-	now := time.Now()
-	text, err := jwt.Signed(s.sign).Claims(map[string]any{
-		"iss": "https://issuer.test", "aud": audience, "sub": user, "iat": now.Unix() - 1, "exp": now.Add(life).Unix(),
-	}).Serialize()
-	must(s.t, err)
-	s.write("token-"+user, text)
-	return s.file("token-" + user)
+	s.Write("token-"+user, s.Token(user, audience, life))
+	return s.File("token-" + user)
 }
 
 // ticket are the mount options of who has that cache.
 func (s *site) ticket(cache string) []string {
-	return []string{"mechanism=KERBEROS", "krb5_conf=" + s.realm.Conf, "ccache=FILE:" + cache}
+	return []string{"mechanism=KERBEROS", "krb5_conf=" + s.Realm.Conf, "ccache=FILE:" + cache}
 }
 
 // Each acts as itself, and the server writes down who did what.
 func TestTicketAndToken(t *testing.T) {
 	s := newSite(t)
-	s.realm.Add("alice", "secret")
-	s.realm.Kinit(s.file("cc"), "alice", "secret")
-	alice := s.SecondMount(t, s.ticket(s.file("cc"))...)
+	s.Realm.Add("alice", "secret")
+	s.Realm.Kinit(s.File("cc"), "alice", "secret")
+	alice := s.SecondMount(t, s.ticket(s.File("cc"))...)
 	bob := s.SecondMount(t, "mechanism=OIDC", "token="+s.token("bob", "wardfs", time.Hour))
 
 	must(t, os.WriteFile(alice+"/hers", []byte("alice's"), 0o600))
@@ -115,20 +73,20 @@ func TestTicketAndToken(t *testing.T) {
 // Who has no credential, or one that is not for here, gets one line and no mount.
 func TestNoCredential(t *testing.T) {
 	s := newSite(t)
-	s.realm.Add("mallory", "secret")
-	s.realm.Kinit(s.file("mallory"), "mallory", "secret")
+	s.Realm.Add("mallory", "secret")
+	s.Realm.Kinit(s.File("mallory"), "mallory", "secret")
 	empty := t.TempDir()
 	for name, c := range map[string]struct {
 		options []string
 		want    string
 	}{
-		"no ticket":        {s.ticket(s.file("none")), "run kinit"},
-		"no account":       {s.ticket(s.file("mallory")), "mallory"},
+		"no ticket":        {s.ticket(s.File("none")), "run kinit"},
+		"no account":       {s.ticket(s.File("mallory")), "mallory"},
 		"no token":         {[]string{"mechanism=OIDC"}, "needs a token"},
 		"token of nobody":  {[]string{"mechanism=OIDC", "token=" + s.token("mallory", "wardfs", time.Hour)}, "mallory"},
 		"another audience": {[]string{"mechanism=OIDC", "token=" + s.token("bob", "elsewhere", time.Hour)}, "a token for elsewhere"},
 		"expired":          {[]string{"mechanism=OIDC", "token=" + s.token("alice", "wardfs", -time.Minute)}, "expired"},
-		"another service":  {append(s.ticket(s.file("mallory")), "spn=nfs/127.0.0.1"), "no ticket for nfs/127.0.0.1"},
+		"another service":  {append(s.ticket(s.File("mallory")), "spn=nfs/127.0.0.1"), "no ticket for nfs/127.0.0.1"},
 	} {
 		args := []string{"mount", "dev:" + s.Dir(), empty}
 		for _, o := range c.options {
@@ -145,14 +103,14 @@ func TestNoCredential(t *testing.T) {
 // goes on by itself after kinit. Another user's kinit changes nothing.
 func TestTicketExpires(t *testing.T) {
 	s := newSite(t)
-	s.realm.Add("alice", "secret")
-	s.realm.Add("bob", "secret")
-	s.realm.Kinit(s.file("cc"), "alice", "secret", "-l", "8s")
-	mnt := s.SecondMount(t, s.ticket(s.file("cc"))...)
+	s.Realm.Add("alice", "secret")
+	s.Realm.Add("bob", "secret")
+	s.Realm.Kinit(s.File("cc"), "alice", "secret", "-l", "8s")
+	mnt := s.SecondMount(t, s.ticket(s.File("cc"))...)
 	f, err := os.Create(mnt + "/job")
 	must(t, err)
 	defer f.Close()
-	s.realm.Kinit(s.file("other"), "bob", "secret")
+	s.Realm.Kinit(s.File("other"), "bob", "secret")
 	step := func() error {
 		if _, err := f.WriteString("step\n"); err != nil {
 			return err
@@ -169,7 +127,7 @@ func TestTicketExpires(t *testing.T) {
 	if _, err := os.ReadDir(mnt); err == nil {
 		t.Error("with an expired ticket the directory is read")
 	}
-	s.realm.Kinit(s.file("cc"), "alice", "secret")
+	s.Realm.Kinit(s.File("cc"), "alice", "secret")
 	for err != nil {
 		must(t, t.Context().Err())
 		time.Sleep(100 * time.Millisecond)
